@@ -1,0 +1,156 @@
+"""Validated configuration, one docstring per field.
+
+Every kind of configuration is a frozen pydantic model that refuses unknown keys. `parse` turns what a user wrote
+into one, and reports all problems of one input together. The command line makes its flags and their help from
+the same fields. A suite's spec lives in `suites`, a recipe in `experiments`; both derive from `Config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pydantic
+from pydantic import Field, model_validator
+
+from ftft_core.errors import InputError, one_of, unknown
+
+Precision = str
+"""One of `PRECISIONS`."""
+
+PRECISIONS = {
+    "auto": "what the device does fastest without losing accuracy: bf16 where it has it, fp16 on older CUDA, else fp32",
+    "fp32": "32-bit floating point throughout",
+    "bf16": "bfloat16 autocast, 32-bit weights",
+    "fp16": "float16 autocast with loss scaling, 32-bit weights (CUDA only)",
+}
+
+
+class Config(pydantic.BaseModel):
+    """Base of all configuration: immutable, and unknown keys are errors."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+class ModelConfig(Config):
+    """Which encoder a run fine-tunes."""
+
+    model: str = Field(min_length=1)
+    """A local folder or a hub name that `transformers` loads (safetensors only, remote code off)."""
+
+    layers: int | None = Field(default=None, ge=1)
+    """Keep only the first this many encoder layers; all of them when left out."""
+
+
+class TrainingConfig(Config):
+    """How a run is optimised."""
+
+    learning_rate: float = Field(default=5e-5, gt=0, le=1)
+    """Peak learning rate of AdamW."""
+
+    batch_size: int = Field(default=32, ge=1)
+    """Examples in one optimizer step, over all devices."""
+
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW weight decay; not applied to biases and layer norms."""
+
+    warmup_fraction: float = Field(default=0.06, ge=0, lt=1)
+    """Share of the optimizer steps over which the learning rate rises linearly from 0."""
+
+    gradient_clip_norm: float | None = Field(default=1.0, gt=0)
+    """Largest 2-norm of the gradient; no clipping when null."""
+
+    max_length: int = Field(default=128, ge=4)
+    """Longest input in tokens; what is longer is cut, the longer text of a pair first."""
+
+    precision: Precision = "auto"
+    """Arithmetic of the forward pass: auto, fp32, bf16 or fp16."""
+
+    checkpoint_seconds: float = Field(default=300.0, gt=0)
+    """Seconds between checkpoints within an epoch; one is written after every epoch too."""
+
+    @pydantic.field_validator("precision")
+    @classmethod
+    def _known_precision(cls, value: str) -> str:
+        if value not in PRECISIONS:
+            raise ValueError(unknown("precision", value, PRECISIONS))
+        return value
+
+
+class BudgetConfig(Config):
+    """How long a run trains: exactly one of the fields; the learning-rate schedule spans it."""
+
+    epochs: float | None = Field(default=None, gt=0)
+    """Passes over the run's training examples; a fraction stops within a pass."""
+
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps."""
+
+    max_flops: float | None = Field(default=None, gt=0)
+    """Training FLOPs; the run takes the number of steps that comes nearest."""
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> BudgetConfig:
+        given = {name: value for name, value in self if value is not None}
+        if len(given) != 1:
+            said = ", ".join(f"{name}={value:g}" for name, value in given.items()) or "none"
+            raise ValueError(f"the budget needs exactly one of epochs, max_steps and max_flops; received {said}")
+        return self
+
+
+def parse(config_class: type[ConfigT], values: object, *, what: str, error: type[InputError] = InputError) -> ConfigT:
+    """Make a `config_class` from what a user wrote.
+
+    :param what: names the input in the message, such as a path.
+    :raises InputError: (or the given subclass) with one problem for every field that is wrong.
+    """
+    if not isinstance(values, Mapping):
+        raise error(f"{what} must be a mapping of keys to values; received {_shown(values)}.")
+    try:
+        return config_class.model_validate(dict(values))
+    except pydantic.ValidationError as failure:
+        problems = [_word_problem(config_class, detail) for detail in failure.errors()]
+        raise error(f"{what} has {len(problems)} problem{'s' * (len(problems) != 1)}.", problems) from None
+
+
+def _word_problem(config_class: type[Config], detail: Any) -> str:
+    """One sentence for one of pydantic's error records."""
+    path = ".".join(str(part) for part in detail["loc"])
+    received = _shown(detail["input"])
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"{path}: unknown key. Known keys: {one_of(_fields_at(config_class, detail['loc'][:-1]), limit=30)}."
+        case "missing":
+            return f"{path}: is required, but missing."
+        case "value_error":
+            message = str(detail["ctx"]["error"])
+            return f"{path}: {message}" if path else message[:1].upper() + message[1:]
+        case _:
+            return f"{path}: {_sentence(detail['msg'])} Received {received}."
+
+
+def _fields_at(config_class: type[Config], location: tuple[Any, ...]) -> list[str]:
+    """Names of the fields of the model that stands at `location` within `config_class`."""
+    current: Any = config_class
+    for part in location:
+        field = getattr(current, "model_fields", {}).get(part)
+        nested = [kind for kind in _kinds_in(field.annotation) if hasattr(kind, "model_fields")] if field else []
+        current = nested[0] if nested else current
+    return list(current.model_fields)
+
+
+def _kinds_in(annotation: Any) -> list[Any]:
+    arguments = getattr(annotation, "__args__", ())
+    return [annotation] if not arguments else [kind for argument in arguments for kind in _kinds_in(argument)]
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith(".") else message + "."
