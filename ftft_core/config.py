@@ -26,6 +26,10 @@ PRECISIONS = {
 }
 
 
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""Names of suites, runs and subsets: letters, digits, dot, underscore and hyphen, the first a letter or digit."""
+
+
 class Config(pydantic.BaseModel):
     """Base of all configuration: immutable, and unknown keys are errors."""
 
@@ -33,16 +37,6 @@ class Config(pydantic.BaseModel):
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
-
-
-class ModelConfig(Config):
-    """Which encoder a run fine-tunes."""
-
-    model: str = Field(min_length=1)
-    """A local folder or a hub name that `transformers` loads (safetensors only, remote code off)."""
-
-    layers: int | None = Field(default=None, ge=1)
-    """Keep only the first this many encoder layers; all of them when left out."""
 
 
 class TrainingConfig(Config):
@@ -99,6 +93,63 @@ class BudgetConfig(Config):
             said = ", ".join(f"{name}={value:g}" for name, value in given.items()) or "none"
             raise ValueError(f"the budget needs exactly one of epochs, max_steps and max_flops; received {said}")
         return self
+
+
+METHODS = {
+    "erm": "plain fine-tuning on all data, with the full budget",
+    "erm_matched": "plain fine-tuning on all data, for the same total cost as ftft with its reference",
+    "reference": "a run made only for its dynamics",
+    "cartography": "the ambiguous examples of the main model's own erm run, with the full budget",
+    "ftft": "the ambiguous examples of a cheaper reference model, stopped early",
+    "random": "a random subset of the same size as ftft's, stopped as early",
+    "hard": "the hard-to-learn examples of a reference model, stopped early",
+    "easy": "the easy-to-learn examples of a reference model, stopped early",
+    "forgetting": "the most forgotten examples of a reference model, stopped early",
+    "el2n": "the examples of largest error norm of a reference model, stopped early",
+    "aum": "the examples of smallest margin of a reference model, stopped early",
+}
+"""What a run can be part of; the name says how its data and budget were chosen (see `metrics` in the docs)."""
+
+
+class RunConfig(Config):
+    """A run: a model fine-tuned on a suite's training examples, or on a subset of them."""
+
+    suite: str
+    """Name of the suite."""
+
+    model: str = Field(min_length=1)
+    """A local folder, a hub name that transformers loads (safetensors only, remote code off), or a known short name."""
+
+    layers: int | None = Field(default=None, ge=1)
+    """Keep only the model's first this many encoder layers; all of them when left out."""
+
+    subset: str | None = None
+    """Train on this subset (id or name) instead of on all training examples."""
+
+    method: str = "erm"
+    """What the run is part of; one of the methods that are compared, or reference."""
+
+    reference: str | None = None
+    """The run (id or name) whose dynamics chose the subset; its cost is added to this run's."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of the classification head, the order of the examples, and dropout."""
+
+    budget: BudgetConfig = BudgetConfig(epochs=3)
+    """How long the run trains."""
+
+    training: TrainingConfig = TrainingConfig()
+    """How the run is optimised."""
+
+    name: str | None = Field(default=None, pattern=NAME_PATTERN)
+    """The run's name; made from method, model and seed when left out."""
+
+    @pydantic.field_validator("method")
+    @classmethod
+    def _known_method(cls, value: str) -> str:
+        if value not in METHODS:
+            raise ValueError(unknown("method", value, METHODS))
+        return value
 
 
 def parse(config_class: type[ConfigT], values: object, *, what: str, error: type[InputError] = InputError) -> ConfigT:

@@ -1,0 +1,76 @@
+"""What a model predicts on a split: logits of every example, in the split's order.
+
+Evaluation changes nothing of a run: no random number is drawn, and the model is given back in the mode in which it
+came. Scores of predictions are in `metrics`, which needs no torch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from ftft_core.modeling.batching import make_batch, padded_lengths
+from ftft_core.suites import TokenisedSplit
+
+_TOKENS_PER_BATCH = 8192
+"""Tokens of one forward pass, padding included; as many examples as fit."""
+
+
+@torch.no_grad()
+def predict(
+    model: torch.nn.Module, tokens: TokenisedSplit, *, pad_token_id: int, accelerator: Accelerator
+) -> NDArray[np.float32]:
+    """Give the logits of every example, shape (examples, classes), the same on every process.
+
+    Examples are sorted by length into batches and put back in their order; each process predicts its share.
+    """
+    was_training = model.training
+    model.eval()
+    mine = np.arange(accelerator.process_index, tokens.num_examples, accelerator.num_processes)
+    predicted = [
+        (rows, _forward(model, tokens, rows, length, pad_token_id, accelerator))
+        for rows, length in evaluation_batches(tokens.lengths, mine)
+    ]
+    model.train(was_training)
+    rows = torch.from_numpy(np.concatenate([rows for rows, _ in predicted] or [mine])).to(accelerator.device)
+    logits = torch.cat([logits for _, logits in predicted]) if predicted else torch.empty(0, 0)
+    if accelerator.num_processes > 1:
+        # Shares differ by one example at most; the padding is marked by row -1.
+        rows = accelerator.gather(accelerator.pad_across_processes(rows, pad_index=-1))
+        logits = accelerator.gather(accelerator.pad_across_processes(logits))
+        logits, rows = logits[rows >= 0], rows[rows >= 0]
+    in_order = torch.empty_like(logits)
+    in_order[rows] = logits
+    return in_order.float().cpu().numpy()
+
+
+def evaluation_batches(
+    lengths: NDArray[np.integer], rows: NDArray[np.integer]
+) -> list[tuple[NDArray[np.integer], int]]:
+    """Cut `rows` into batches of similar length: pairs of rows and their padded length, longest first."""
+    padded = padded_lengths(lengths)
+    order = rows[np.argsort(-padded[rows], kind="stable")]
+    batches = []
+    start = 0
+    while start < len(order):
+        length = int(padded[order[start]])
+        end = start + max(1, _TOKENS_PER_BATCH // length)
+        batches.append((order[start:end], length))
+        start = end
+    return batches
+
+
+def _forward(
+    model: torch.nn.Module,
+    tokens: TokenisedSplit,
+    rows: NDArray[np.integer],
+    length: int,
+    pad_token_id: int,
+    accelerator: Accelerator,
+) -> torch.Tensor:
+    batch = make_batch(tokens, rows, length, pad_token_id=pad_token_id, device=accelerator.device)
+    with accelerator.autocast():
+        logits: torch.Tensor = model(**batch).logits
+    return logits.float()

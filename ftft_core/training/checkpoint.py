@@ -1,0 +1,166 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+
+A checkpoint is a folder `checkpoint-<step>` of safetensors and JSON; nothing in it is pickled. It is written under a
+temporary name, synced, and renamed; older ones are removed after that. A run that goes on from one gives the same
+dynamics and weights, bit for bit on the same machine, as a run that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+import torch
+from accelerate import Accelerator
+
+from ftft_core.dynamics import DynamicsRecorder
+from ftft_core.run_folder import RunFolder, read_json, sync_file, sync_folder
+
+
+@dataclass
+class Counters:
+    """Where a run is, and what it has cost so far."""
+
+    step: int = 0
+    """Optimizer steps taken."""
+    epoch: int = 0
+    """The epoch that is under way, from 0."""
+    batch_in_epoch: int = 0
+    """Batches of that epoch that are done."""
+    examples_seen: int = 0
+    """Examples of all steps, repeats counted."""
+    train_flops: float = 0.0
+    """FLOPs of forward and backward passes."""
+    evaluation_flops: float = 0.0
+    """FLOPs of passes over the dev split during training."""
+    train_seconds: float = 0.0
+    """Seconds spent in training steps."""
+    evaluation_seconds: float = 0.0
+    """Seconds spent in passes over the dev split during training."""
+
+
+@dataclass(frozen=True)
+class TrainingParts:
+    """What has a state."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    recorder: DynamicsRecorder
+    accelerator: Accelerator
+
+
+def newest_checkpoint(folder: RunFolder) -> Path | None:
+    """Give the checkpoint with the most steps; None if there is none."""
+    found = [path for path in folder.path.glob("checkpoint-*") if path.is_dir()]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def remove_checkpoints(folder: RunFolder, *, but: Path | None = None) -> None:
+    """Remove all checkpoints, finished and half written ones, except one."""
+    for path in [*folder.path.glob("checkpoint-*"), *folder.path.glob(".checkpoint-*")]:
+        if path != but:
+            shutil.rmtree(path)
+
+
+def save_checkpoint(folder: RunFolder, parts: TrainingParts, counters: Counters) -> None:
+    """Write a checkpoint, then remove older ones; every process calls it."""
+    accelerator = parts.accelerator
+    building = folder.path / f".checkpoint-{counters.step}"
+    if accelerator.is_main_process:
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir()
+        model = accelerator.unwrap_model(parts.model)
+        safetensors.torch.save_model(model, str(building / "model.safetensors"))
+        safetensors.torch.save_file(_optimizer_tensors(parts.optimizer), building / "optimizer.safetensors")
+        if parts.recorder.current_epoch == counters.epoch:
+            safetensors.numpy.save_file(parts.recorder.state_arrays(), building / "dynamics.safetensors")
+        state = {"counters": asdict(counters), "scheduler": _plain(parts.scheduler.state_dict())}
+        if accelerator.scaler is not None:
+            state["scaler"] = accelerator.scaler.state_dict()
+        (building / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    accelerator.wait_for_everyone()
+    safetensors.torch.save_file(_random_tensors(), building / f"random-{accelerator.process_index}.safetensors")
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        for path in building.iterdir():
+            sync_file(path)
+        sync_folder(building)
+        final = folder.path / f"checkpoint-{counters.step}"
+        if final.exists():
+            shutil.rmtree(final)
+        os.rename(building, final)
+        sync_folder(folder.path)
+        remove_checkpoints(folder, but=final)
+    accelerator.wait_for_everyone()
+
+
+def load_checkpoint(path: Path, parts: TrainingParts) -> Counters:
+    """Put everything back as it was, and give the counters."""
+    accelerator = parts.accelerator
+    state = read_json(path / "state.json")
+    safetensors.torch.load_model(accelerator.unwrap_model(parts.model), str(path / "model.safetensors"))
+    _load_optimizer(parts.optimizer, safetensors.torch.load_file(path / "optimizer.safetensors"))
+    parts.scheduler.load_state_dict(state["scheduler"])
+    if accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(state["scaler"])
+    if (path / "dynamics.safetensors").exists():
+        parts.recorder.load_state_arrays(safetensors.numpy.load_file(path / "dynamics.safetensors"))
+    _set_random(safetensors.torch.load_file(path / f"random-{accelerator.process_index}.safetensors"))
+    return Counters(**state["counters"])
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": tensor.contiguous() for index, values in state.items() for name, tensor in values.items()
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    # Learning rates are put back too; the groups themselves are made from the run's configuration.
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _random_tensors() -> dict[str, torch.Tensor]:
+    _, python_state, _ = random.getstate()
+    numpy_state = np.random.get_state(legacy=False)
+    assert isinstance(numpy_state, dict)
+    tensors = {
+        "torch": torch.get_rng_state(),
+        "python": torch.tensor(python_state, dtype=torch.int64),
+        "numpy": torch.from_numpy(numpy_state["state"]["key"].astype(np.int64)),
+        "numpy_position": torch.tensor([numpy_state["state"]["pos"]]),
+    }
+    if torch.cuda.is_available():
+        tensors["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        tensors["mps"] = torch.mps.get_rng_state()
+    return tensors
+
+
+def _set_random(tensors: dict[str, torch.Tensor]) -> None:
+    torch.set_rng_state(tensors["torch"])
+    random.setstate((3, tuple(tensors["python"].tolist()), None))
+    numpy_key = tensors["numpy"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", numpy_key, int(tensors["numpy_position"][0])))
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["cuda"])
+    if "mps" in tensors and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(tensors["mps"])
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if key != "lr_lambdas"}

@@ -1,0 +1,133 @@
+"""What a run tells the world while it trains: progress, history, and Parquet files for the database."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ftft_core.dynamics import EpochFrame
+from ftft_core.run_folder import RunFolder, write_parquet
+from ftft_core.training.checkpoint import Counters
+
+_PROGRESS_SECONDS = 0.5
+_HISTORY_POINTS = 200
+_EVALUATION_SHARE = 1 / 3
+"""A forward pass alone costs a third of a forward and a backward pass."""
+
+
+@dataclass
+class Reporter:
+    """Writes the files that others read; only the main process of a run has an active one."""
+
+    folder: RunFolder
+    is_active: bool
+    num_steps: int
+    num_epochs: int
+    step_tokens: float
+    """Padded tokens of a training step, on average."""
+    evaluation_tokens: float
+    """Padded tokens of all evaluation passes that the run will make."""
+    _losses: list[float] = field(default_factory=list)
+    _last_progress: float = 0.0
+    _evaluated_tokens: float = 0.0
+    _loss: float | None = None
+
+    def step(self, counters: Counters, loss: float, learning_rate: float) -> None:
+        """Tell that an optimizer step was taken; `loss` is its mean over the batch, in nats."""
+        if not self.is_active:
+            return
+        self._losses.append(loss)
+        if counters.step % max(1, self.num_steps // _HISTORY_POINTS) == 0 or counters.step == self.num_steps:
+            self._loss = math.fsum(self._losses) / len(self._losses)
+            self._losses.clear()
+            record = {"kind": "step", "step": counters.step, "epoch": counters.epoch, "loss": self._loss}
+            self.folder.append_history({**record, "learning_rate": learning_rate})
+        if time.monotonic() - self._last_progress > _PROGRESS_SECONDS or counters.step == self.num_steps:
+            self.progress(counters, "training")
+
+    def progress(self, counters: Counters, stage: str) -> None:
+        """Replace the progress file."""
+        if not self.is_active:
+            return
+        self._last_progress = time.monotonic()
+        done = counters.step * self.step_tokens
+        remaining = (self.num_steps - counters.step) * self.step_tokens
+        evaluation = max(0.0, self.evaluation_tokens - self._evaluated_tokens) * _EVALUATION_SHARE
+        seconds_per_token = counters.train_seconds / done if done else None
+        work = done + remaining + self.evaluation_tokens * _EVALUATION_SHARE
+        self.folder.write_progress(
+            {
+                "stage": stage,
+                "step": counters.step,
+                "num_steps": self.num_steps,
+                "epoch": counters.epoch,
+                "num_epochs": self.num_epochs,
+                "loss": self._loss,
+                "fraction": (done + self._evaluated_tokens * _EVALUATION_SHARE) / work,
+                "seconds_left": None if seconds_per_token is None else (remaining + evaluation) * seconds_per_token,
+                "examples_seen": counters.examples_seen,
+                "train_flops": counters.train_flops,
+                "evaluation_flops": counters.evaluation_flops,
+                "train_seconds": counters.train_seconds,
+            }
+        )
+
+    def evaluated(self, tokens: float) -> None:
+        """Tell that an evaluation pass over this many padded tokens was made."""
+        self._evaluated_tokens += tokens
+
+    def dynamics(self, epoch: EpochFrame) -> None:
+        """Leave the logits of one epoch for the database."""
+        if self.is_active:
+            table = {
+                "epoch": pa.array(np.full(len(epoch.positions), epoch.epoch), pa.int32()),
+                "position": pa.array(epoch.positions, pa.int64()),
+                "logits": _lists(epoch.logits),
+            }
+            write_parquet(self.folder.outbox / f"dynamics-{epoch.epoch:05d}.parquet", pa.table(table))
+
+    def predictions(self, split: str, logits: NDArray[np.float32]) -> None:
+        """Leave the logits of a split, as the kept model gives them, for the database."""
+        if self.is_active:
+            table = {
+                "split": pa.array([split] * len(logits), pa.string()),
+                "position": pa.array(np.arange(len(logits)), pa.int64()),
+                "logits": _lists(logits),
+            }
+            write_parquet(self.folder.outbox / f"predictions-{split}.parquet", pa.table(table))
+
+    def scores(self, counters: Counters, split: str, scores: pd.DataFrame, *, final: bool) -> None:
+        """Leave the scores of a split for the database; the whole split's accuracy goes into the history too.
+
+        :param scores: columns group, metric, value.
+        """
+        if not self.is_active:
+            return
+        overall = scores[scores["group"].isna()].set_index("metric")["value"]
+        record = {"kind": f"evaluation:{split}", "step": counters.step, "epoch": counters.epoch, "split": split}
+        self.folder.append_history({**record, **{name: float(value) for name, value in overall.items()}})
+        table = pa.table(
+            {
+                "split": pa.array([split] * len(scores), pa.string()),
+                "group": pa.array(scores["group"], pa.string(), from_pandas=True),
+                "step": pa.array([counters.step] * len(scores), pa.int64()),
+                "metric": pa.array(scores["metric"], pa.string()),
+                "value": pa.array(scores["value"], pa.float64(), from_pandas=True),
+                "final": pa.array([final] * len(scores), pa.bool_()),
+            }
+        )
+        kind = "final" if final else f"{counters.step:08d}"
+        write_parquet(self.folder.outbox / f"scores-{kind}-{split}.parquet", table)
+
+
+def _lists(logits: NDArray[np.float32]) -> pa.Array:
+    """(n, classes) as a column of lists, without a Python object per row."""
+    num_rows, num_classes = logits.shape
+    offsets = pa.array(np.arange(num_rows + 1, dtype=np.int32) * num_classes)
+    return pa.ListArray.from_arrays(offsets, pa.array(logits.reshape(-1), pa.float32()))

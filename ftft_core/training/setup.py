@@ -1,0 +1,149 @@
+"""From a queued run's folder to everything that training needs, checked before the first step."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase, get_linear_schedule_with_warmup
+
+from ftft_core.config import BudgetConfig, RunConfig, TrainingConfig, parse
+from ftft_core.cost import FlopMeter, steps_within
+from ftft_core.dynamics import DynamicsRecorder
+from ftft_core.errors import InputError
+from ftft_core.modeling.device import make_accelerator, seed_everything
+from ftft_core.modeling.encoder import load_classifier, load_tokenizer, make_meta_classifier
+from ftft_core.objectives import Objective, objective_of
+from ftft_core.run_folder import RunFolder
+from ftft_core.suites import Suite, TokenisedSplit, read_suite, tokenise
+from ftft_core.training.batches import BatchOrder
+from ftft_core.training.checkpoint import TrainingParts
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The examples that a run trains on, in the order of the training file."""
+
+    tokens: TokenisedSplit
+    labels: NDArray[np.int64]
+    """(n,) class indices."""
+    weights: NDArray[np.float32]
+    """(n,) weights of the loss; 1 unless the subset says otherwise."""
+    positions: NDArray[np.int64]
+    """(n,) rows of the suite's training split."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run, ready to train."""
+
+    folder: RunFolder
+    config: RunConfig
+    suite: Suite
+    data: TrainingSet
+    order: BatchOrder
+    num_steps: int
+    parts: TrainingParts
+    tokenizer: PreTrainedTokenizerBase
+    objective: Objective
+    meter: FlopMeter
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How the run is optimised."""
+        return self.config.training
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs that are begun; the last may be cut short."""
+        return math.ceil(self.num_steps / self.order.steps_per_epoch)
+
+    @property
+    def pad_token_id(self) -> int:
+        """What fills up a batch."""
+        return int(self.tokenizer.pad_token_id)
+
+
+def prepare(folder: RunFolder) -> Setup:
+    """Load the data and the model of a queued run.
+
+    :raises InputError: when model, data and configuration do not fit together.
+    :raises FingerprintError: when the data are not those that the run was queued with.
+    """
+    run = folder.read_run()
+    config = parse(RunConfig, run["config"], what="The run's configuration")
+    suite = read_suite(folder.path.parent.parent / run["suite_folder"])
+    accelerator = make_accelerator(config.training.precision)
+    tokenizer = load_tokenizer(config.model)
+    # The head is drawn from the seed, alike on every process; dropout then differs from process to process.
+    seed_everything(config.seed)
+    model = load_classifier(config.model, suite.labels, layers=config.layers)
+    seed_everything(config.seed + accelerator.process_index)
+    data = _training_set(folder, suite, tokenizer, config.training)
+    order = BatchOrder(data.tokens.lengths, config.training.batch_size, config.seed)
+    meter = FlopMeter(make_meta_classifier(model))
+    num_steps = count_steps(config.budget, order, meter)
+    optimizer = torch.optim.AdamW(
+        _parameter_groups(model, config.training.weight_decay),
+        lr=config.training.learning_rate,
+        fused=accelerator.device.type in {"cpu", "cuda"},
+    )
+    num_warmup_steps = round(config.training.warmup_fraction * num_steps)
+    scheduler = get_linear_schedule_with_warmup(optimizer, num_warmup_steps, num_steps)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    train_ids = suite.train.examples["example_id"].to_numpy()[data.positions]
+    recorder = DynamicsRecorder(train_ids, data.labels, label_names=suite.labels)
+    parts = TrainingParts(model, optimizer, scheduler, recorder, accelerator)
+    return Setup(
+        folder, config, suite, data, order, num_steps, parts, tokenizer, objective_of(config.method), meter
+    )
+
+
+def count_steps(budget: BudgetConfig, order: BatchOrder, meter: FlopMeter) -> int:
+    """Give the optimizer steps of a budget, at least 1."""
+    if budget.max_steps is not None:
+        return budget.max_steps
+    if budget.epochs is not None:
+        return max(1, round(budget.epochs * order.steps_per_epoch))
+    assert budget.max_flops is not None
+    return steps_within((meter.training(batch.shape) for batch in order.steps()), budget.max_flops)
+
+
+def mean_step_tokens(order: BatchOrder) -> float:
+    """Give the padded tokens of a step, averaged over the first epoch."""
+    return float(np.mean([math.prod(batch.shape) for batch in itertools.islice(order.epoch(0), 1000)]))
+
+
+def _training_set(
+    folder: RunFolder, suite: Suite, tokenizer: PreTrainedTokenizerBase, training: TrainingConfig
+) -> TrainingSet:
+    examples = suite.train.examples
+    positions = np.arange(len(examples))
+    weights = np.ones(len(examples), dtype=np.float32)
+    if folder.subset.exists():
+        chosen = pq.read_table(folder.subset)
+        positions = chosen["position"].to_numpy().astype(np.int64)
+        weights = chosen["weight"].to_numpy().astype(np.float32)
+    if len(positions) == 0 or not weights.sum() > 0:
+        raise InputError("The subset holds no example with a weight above 0; there is nothing to train on.")
+    index_of = {label: index for index, label in enumerate(suite.labels)}
+    labels = examples["label"].map(index_of).to_numpy(dtype=np.int64)[positions]
+    chosen_split = dataclasses.replace(suite.train, examples=examples.iloc[positions])
+    tokens = tokenise(tokenizer, chosen_split, max_length=training.max_length)
+    return TrainingSet(tokens, labels, weights, positions)
+
+
+def _parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # Biases and layer norms are vectors; decaying them pulls activations to zero without regularising anything.
+    return [
+        {"params": [parameter for parameter in trainable if parameter.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trainable if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
