@@ -1,0 +1,202 @@
+"""Scores of an example: training dynamics in, one row of scores per example out.
+
+Owns the formulas and the table `SCORES` that explains them. Pure: arrays in, data frame out. Choosing examples by
+their scores is `selection`'s, comparing two maps is `comparison`'s.
+
+Conventions. The gold probability of an epoch is the softmax of that epoch's logits at the gold label; all sums are
+in float64. Standard deviations are population ones (ddof 0). The predicted label is the class of the largest logit;
+of equal ones the lowest class index. Changes (`forgetting_events`, `prediction_flips`) are between one counted epoch
+and the next counted one. `first_learnt_epoch` is the epoch's own 0-based number in the run, also where an earlier
+epoch did not count; it is null, and `never_learnt` true, for an example never predicted right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ftft_core.dynamics import IntArray, TrainingDynamics
+from ftft_core.errors import InputError, unknown
+
+ROWS_AT_ONCE = 16_384
+"""Examples that are scored together: small enough for their temporaries to stay in the processor's cache."""
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a score means, for help texts; `low` and `high` bound it (None where C or E or nothing bounds it)."""
+
+    name: str
+    formula: str
+    high_means: str
+    source: str
+    low: float | None
+    high: float | None
+
+
+SCORES: dict[str, Score] = {
+    score.name: score
+    for score in [
+        Score("confidence", "mean of p_e", "easy", "Swayamdipta et al. 2020, section 2", 0, 1),
+        Score(
+            "variability",
+            "standard deviation of p_e (population, ddof 0)",
+            "ambiguous",
+            "Swayamdipta et al. 2020, section 2",
+            0,
+            0.5,
+        ),
+        Score("correctness", "share of epochs with argmax z = y", "easy", "Swayamdipta et al. 2020, section 2", 0, 1),
+        Score(
+            "forgetting_events",
+            "number of right-to-wrong changes between one epoch and the next",
+            "unstable",
+            "Toneva et al. 2019",
+            0,
+            None,
+        ),
+        Score(
+            "threshold_closeness", "confidence * (1 - confidence)", "near the boundary", "Chang et al. 2017", 0, 0.25
+        ),
+        Score("aum", "mean of z_y - max over k != y of z_k", "easy", "Pleiss et al. 2020", None, None),
+        Score("el2n", "mean of the 2-norm of softmax(z) - onehot(y)", "hard", "Paul et al. 2021", 0, 2**0.5),
+        Score("loss", "mean of -log p_e, in nats", "hard", "cross-entropy", 0, None),
+        Score("entropy", "mean entropy of softmax(z), in nats", "unsure", "Shannon 1948", 0, None),
+        Score("aleatoric", "mean of p_e * (1 - p_e)", "ambiguous by nature", "Data-IQ, Seedat et al. 2022", 0, 0.25),
+        Score(
+            "first_learnt_epoch",
+            "first epoch (0-based) with a right prediction, null if none",
+            "learnt late",
+            "Toneva et al. 2019",
+            0,
+            None,
+        ),
+        Score("prediction_flips", "number of changes of the predicted label", "unstable", "", 0, None),
+        Score(
+            "label_quality",
+            "p_y - max over k != y of p_k, of the mean probabilities (in-sample)",
+            "likely right label",
+            "cleanlab rank.py (normalized margin, Northcutt et al. 2021)",
+            -1,
+            1,
+        ),
+    ]
+}
+"""Every score by name. p_e: gold probability at epoch e; z: logits; y: gold label; means are over counted epochs."""
+
+DATA_MAP_COLUMNS = (
+    "example_id",
+    "label",
+    "predicted_label",
+    "confidence",
+    "variability",
+    "correctness",
+    "correct_epochs",
+    "forgetting_events",
+    "never_learnt",
+    "threshold_closeness",
+    "aum",
+    "el2n",
+    "loss",
+    "entropy",
+    "aleatoric",
+    "first_learnt_epoch",
+    "prediction_flips",
+    "label_quality",
+)
+
+
+def score_named(name: str) -> Score:
+    """Look a score up; an unknown name is told with the known ones.
+
+    :raises InputError: if there is no such score.
+    """
+    if name not in SCORES:
+        raise InputError(unknown("score", name, SCORES))
+    return SCORES[name]
+
+
+def compute_data_map(dynamics: TrainingDynamics, *, epochs: int | None = None) -> pd.DataFrame:
+    """Scores of every example over the counted epochs.
+
+    :param epochs: only the first this many counted epochs ("map at epoch k"); all of them when left out.
+    :returns: one row per example in file order with the columns `DATA_MAP_COLUMNS`; `label` and `predicted_label`
+        (of the mean probabilities) are names; `correct_epochs` is the count behind `correctness`. The attribute
+        `attrs["counted_epochs"]` lists the epochs that counted.
+    :raises InputError: if no epoch saw every example, or fewer than `epochs` did.
+    """
+    counted = dynamics.counted(epochs)
+    num_examples = dynamics.num_examples
+    columns: dict[str, Array] = {}
+    for start in range(0, num_examples, ROWS_AT_ONCE):
+        rows = slice(start, min(start + ROWS_AT_ONCE, num_examples))
+        for name, values in _score_rows(dynamics.logits, counted, rows, dynamics.labels[rows]).items():
+            if name not in columns:
+                columns[name] = np.empty(num_examples, dtype=values.dtype)
+            columns[name][rows] = values
+    never_learnt = columns["correct_epochs"] == 0
+    names = np.array(dynamics.label_names, dtype=object)
+    frame = pd.DataFrame(
+        {
+            **columns,
+            "example_id": pd.array(dynamics.example_ids, dtype="str"),
+            "label": pd.array(names[dynamics.labels], dtype="str"),
+            "predicted_label": pd.array(names[columns["predicted"]], dtype="str"),
+            "never_learnt": never_learnt,
+            "first_learnt_epoch": pd.arrays.IntegerArray(columns["first_learnt_epoch"], never_learnt.copy()),
+        }
+    )[list(DATA_MAP_COLUMNS)]
+    frame.attrs["counted_epochs"] = counted.tolist()
+    return frame
+
+
+def _score_rows(logits: npt.NDArray[np.float32], counted: IntArray, rows: slice, labels: IntArray) -> dict[str, Array]:
+    """Scores of some rows; each array is (rows,)."""
+    num_epochs, num_rows, num_classes = len(counted), len(labels), logits.shape[2]
+    # Classes come first below: with few classes, reducing along the last axis is many times slower.
+    gold = labels, np.arange(num_rows)
+    gold_probability = np.empty((num_epochs, num_rows))
+    predicted = np.empty((num_epochs, num_rows), dtype=np.int64)
+    mean_probabilities = np.zeros((num_classes, num_rows))  # (classes, rows)
+    sums = {name: np.zeros(num_rows) for name in ("aum", "el2n", "loss", "entropy", "aleatoric")}
+    for i, epoch in enumerate(counted):
+        z = logits[epoch, rows].T.astype(np.float64, order="C")  # (classes, rows)
+        predicted[i] = z.argmax(axis=0)
+        log_p = z - z.max(axis=0)
+        log_p -= np.log(np.exp(log_p).sum(axis=0))
+        p = np.exp(log_p)
+        mean_probabilities += p
+        sums["entropy"] -= (p * log_p).sum(axis=0)
+        sums["loss"] -= log_p[gold]
+        gold_probability[i] = p[gold]
+        # 1 - p_y would lose all digits of an example that is nearly certain; expm1 keeps them.
+        gold_error = -np.expm1(log_p[gold])
+        sums["aleatoric"] += gold_probability[i] * gold_error
+        p[gold] = gold_error
+        sums["el2n"] += np.sqrt((p * p).sum(axis=0))
+        gold_logit = z[gold]
+        z[gold] = -np.inf
+        sums["aum"] += gold_logit - z.max(axis=0)
+    scores: dict[str, Array] = {name: total / num_epochs for name, total in sums.items()}
+    mean_probabilities /= num_epochs
+    scores["predicted"] = mean_probabilities.argmax(axis=0)
+    gold_mean = mean_probabilities[gold]
+    mean_probabilities[gold] = -np.inf
+    scores["label_quality"] = gold_mean - mean_probabilities.max(axis=0)
+    confidence = gold_probability.mean(axis=0)
+    scores["confidence"] = confidence
+    scores["variability"] = gold_probability.std(axis=0)
+    scores["threshold_closeness"] = confidence * (1 - confidence)
+    right = predicted == labels  # (epochs, rows)
+    scores["correct_epochs"] = right.sum(axis=0)
+    scores["correctness"] = scores["correct_epochs"] / num_epochs
+    scores["forgetting_events"] = (right[:-1] & ~right[1:]).sum(axis=0)
+    scores["prediction_flips"] = (predicted[:-1] != predicted[1:]).sum(axis=0)
+    scores["first_learnt_epoch"] = counted[right.argmax(axis=0)]  # masked where never right
+    return scores
