@@ -1,0 +1,1 @@
+"""Comparison of finished runs: intervals, differences, costs, tables, and transfer between references."""

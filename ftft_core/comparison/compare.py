@@ -1,0 +1,274 @@
+"""Runs on one suite, compared: means over seeds, differences to a baseline, and what is missing.
+
+Owns the rows that `ftft compare` promises and the frames beside them. The statistics of a difference live in
+`bootstrap`, the scores in `scoring`, the grouping of runs in `runs`, costs in `costs`, words and tables in `tables`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ftft_core.comparison.bootstrap import Difference, SeedScores, difference, holm
+from ftft_core.comparison.runs import KEY_COLUMNS, ComparedSplit, MethodRuns, RunResult, describe, group_runs
+from ftft_core.comparison.scoring import Scores, group_scores, score_all, seed_scores, several
+from ftft_core.errors import InputError, unknown
+from ftft_core.metrics import METRICS
+
+ROW_COLUMNS = (
+    *KEY_COLUMNS,
+    *("split", "role", "metric", "mean", "std", "num_seeds", "delta", "delta_low", "delta_high", "cost_share"),
+)
+"""Columns of every row of a comparison, a promise of the command line."""
+
+ROLES = ("dev", "in_distribution", "out_of_distribution")
+SIGNIFICANCE = 0.05
+"""Largest corrected p-value at which a difference is marked."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found. Scores and differences are in [0, 1] resp. [-1, 1], at full precision."""
+
+    baseline: str
+    rows: pd.DataFrame
+    """`ROW_COLUMNS`, one row per method, split and metric; NaN (None in `records`) where something is missing.
+
+    `std` is over seeds with ddof 1, missing with one seed. `delta` is method minus baseline; `delta_low` and
+    `delta_high` bound its 95 % interval (see `bootstrap`). `cost_share` is the mean of the method's total FLOPs over
+    that of the baseline's. A baseline's own rows have difference 0 and share 1.
+    """
+
+    averages: pd.DataFrame
+    """As `rows`, for the unweighted mean over all splits of a role; `split` is "average". Over seeds that have all."""
+
+    marks: pd.DataFrame
+    """In step with `rows`: p_value, p_holm (corrected within each metric), marked, has_seed_noise.
+
+    A difference is never marked if its interval leaves out seed noise.
+    """
+
+    groups: pd.DataFrame
+    """Scores per group of a split: `KEY_COLUMNS`, split, role, group, metric, mean, std, num_seeds, num_examples."""
+
+    notes: tuple[str, ...]
+    """One sentence for whatever is missing, was left out, or narrows what the numbers mean."""
+
+    def records(self) -> list[dict[str, Any]]:
+        """Rows as JSON takes them: exactly the keys `ROW_COLUMNS`, None for what is missing."""
+        return to_records(self.rows)
+
+
+def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a frame as plain Python values, None for what is missing."""
+    return [{name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def compare_runs(
+    runs: Sequence[RunResult],
+    splits: Sequence[ComparedSplit],
+    labels: Sequence[str],
+    *,
+    baseline: str = "erm",
+    num_resamples: int = 2000,
+    seed: int = 0,
+    metrics: Sequence[str] = tuple(METRICS),
+) -> Comparison:
+    """Compare methods on splits.
+
+    Runs are averaged over seeds where nothing but the seed differs; others stand in rows of their own, with a note. A
+    method's baseline is the `baseline` method's runs on the same model and layers; if there are several, those with
+    the same reference and fraction, else with all the data, then those that agree in most facts, then with most seeds.
+    A run whose example ids or gold labels on a split differ from most others' counts as lacking that split.
+
+    :param runs: finished runs on one suite; those with the method `reference` are left out.
+    :param labels: the suite's labels, in the order of the logits.
+    :param num_resamples: R of the bootstrap.
+    :param seed: of the resampling; the same input and seed give the same output.
+    :raises InputError: for an unknown metric or role, a split given twice, or fewer than 100 resamples. A missing
+        baseline, seed or prediction is no error: what depends on it is null, and a note says so.
+    """
+    _check(splits, metrics, num_resamples)
+    methods, notes = group_runs(runs)
+    if not methods:
+        notes.append("There is no finished run to compare (a run made only to be a reference does not count).")
+    elif not any(method.key.method == baseline for method in methods):
+        notes.append(f"There is no '{baseline}' run to compare with: differences and cost shares are left empty.")
+    baselines = [_baseline_of(method, methods, baseline, notes) for method in methods]
+    scores = score_all(methods, splits, labels, num_resamples, seed, notes)
+    rows: list[dict[str, Any]] = []
+    marks: list[dict[str, Any]] = []
+    averages: list[dict[str, Any]] = []
+    for method, its_baseline in zip(methods, baselines, strict=True):
+        share = _cost_share(method, its_baseline, notes)
+        for split in splits:
+            for metric in metrics:
+                found = _difference(method, its_baseline, (split.name,), metric, scores, seed)
+                where = {"split": split.name, "role": split.role, "metric": metric}
+                rows.append(_row(method, where, seed_scores(method, (split.name,), metric, scores), found, share))
+                marks.append(_mark(method, its_baseline, where, found))
+        for role in ROLES:
+            names = tuple(split.name for split in splits if split.role == role)
+            for metric in metrics if names else ():
+                found = _difference(method, its_baseline, names, metric, scores, seed)
+                where = {"split": "average", "role": role, "metric": metric}
+                averages.append(_row(method, where, seed_scores(method, names, metric, scores), found, share))
+    notes += _notes_on_seeds(methods, baselines)
+    marked = _holm_per_metric(marks, num_resamples, notes)
+    groups = group_scores(methods, splits, labels, metrics, scores)
+    return Comparison(baseline, _frame(rows), _frame(averages), marked, groups, tuple(dict.fromkeys(notes)))
+
+
+def _check(splits: Sequence[ComparedSplit], metrics: Sequence[str], num_resamples: int) -> None:
+    problems = [unknown("metric", metric, METRICS) for metric in metrics if metric not in METRICS]
+    problems += [unknown("role to compare on", split.role, ROLES) for split in splits if split.role not in ROLES]
+    names = [split.name for split in splits]
+    problems += [f"The split '{name}' is given twice; give it once." for name in {*names} if names.count(name) > 1]
+    if num_resamples < 100:
+        problems.append(
+            f"num_resamples: received {num_resamples}; a 95 % interval needs at least 100. The default is 2000."
+        )
+    if problems:
+        raise InputError("The runs cannot be compared like that.", problems)
+
+
+def _difference(
+    method: MethodRuns, baseline: MethodRuns | None, splits: Sequence[str], metric: str, scores: Scores, seed: int
+) -> Difference | None:
+    own = seed_scores(method, splits, metric, scores)
+    other = None if baseline is None else seed_scores(baseline, splits, metric, scores)
+    return None if own is None or other is None else difference(own, other, seed=seed)
+
+
+def _baseline_of(
+    method: MethodRuns, methods: Sequence[MethodRuns], baseline: str, notes: list[str]
+) -> MethodRuns | None:
+    if method.key.method == baseline:
+        return method
+    key = method.key
+    named = [other for other in methods if other.key.method == baseline]
+    candidates = [o for o in named if (o.key.model, o.key.num_layers) == (key.model, key.num_layers)]
+    if named and not candidates:
+        notes.append(
+            f"{describe(key)} has no '{baseline}' run on its own model and layers: its differences and cost share are "
+            "left empty."
+        )
+    if not candidates:
+        return None
+
+    def likeness(other: MethodRuns) -> tuple[bool, bool, bool, int, int]:
+        same_reference = (other.key.reference_model, other.key.reference_layers) == (
+            key.reference_model,
+            key.reference_layers,
+        )
+        alike = sum(1 for name, value in method.facts.items() if other.facts.get(name) == value)
+        same_fraction = other.key.fraction == key.fraction
+        return same_reference, same_fraction, other.key.fraction == 1.0, alike, len(other.runs)
+
+    chosen = max(candidates, key=likeness)
+    if len(candidates) > 1:
+        facts = ", ".join(f"{name} {value}" for name, value in chosen.facts.items())
+        notes.append(
+            f"{describe(key)} could be compared with {len(candidates)} kinds of '{baseline}' runs; the differences are "
+            f"to {describe(chosen.key)}{f' with {facts}' if facts else ''}, {several('run', chosen.runs)}."
+        )
+    return chosen
+
+
+def _cost_share(method: MethodRuns, baseline: MethodRuns | None, notes: list[str]) -> float | None:
+    if method.mean_flops is None:
+        notes.append(f"{describe(method.key)}: the FLOPs of some runs are not known, so its cost share is left empty.")
+    if baseline is None or method.mean_flops is None or not baseline.mean_flops:
+        return None
+    return method.mean_flops / baseline.mean_flops
+
+
+def _row(
+    method: MethodRuns,
+    where: Mapping[str, str],
+    scores: SeedScores | None,
+    found: Difference | None,
+    cost_share: float | None,
+) -> dict[str, Any]:
+    num_seeds = 0 if scores is None else len(scores.seeds)
+    return {
+        **asdict(method.key),
+        **where,
+        "mean": None if scores is None else float(scores.points.mean()),
+        "std": None if scores is None or num_seeds < 2 else float(scores.points.std(ddof=1)),
+        "num_seeds": num_seeds,
+        "delta": None if found is None else found.delta,
+        "delta_low": None if found is None else found.low,
+        "delta_high": None if found is None else found.high,
+        "cost_share": cost_share,
+    }
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(ROW_COLUMNS))
+    numbers = ["mean", "std", "delta", "delta_low", "delta_high", "cost_share", "fraction"]
+    return frame.astype({**dict.fromkeys(numbers, "float64"), "reference_layers": "Int64", "num_seeds": "int64"})
+
+
+def _mark(
+    method: MethodRuns, baseline: MethodRuns | None, where: Mapping[str, str], found: Difference | None
+) -> dict[str, Any]:
+    itself = method is baseline  # a baseline against itself is no test, and must not weigh on the correction
+    return {
+        "metric": where["metric"],
+        "p_value": None if found is None or itself else found.p_value,
+        "has_seed_noise": found is not None and found.has_seed_noise,
+    }
+
+
+def _holm_per_metric(tests: Sequence[Mapping[str, Any]], num_resamples: int, notes: list[str]) -> pd.DataFrame:
+    marks = pd.DataFrame(tests, columns=["metric", "p_value", "has_seed_noise"])
+    marks["p_value"] = marks["p_value"].astype("float64")
+    marks["p_holm"] = np.nan
+    for metric in marks["metric"].unique():
+        chosen = marks["metric"] == metric
+        marks.loc[chosen, "p_holm"] = holm(marks.loc[chosen, "p_value"].to_numpy())
+        num_tests = int(marks.loc[chosen, "p_value"].notna().sum())
+        if num_tests * 2 / (num_resamples + 1) > SIGNIFICANCE:
+            notes.append(
+                f"{num_tests} differences in {metric} are too many for {num_resamples} resamples to mark any after "
+                f"Holm's correction; {math.ceil(2 * num_tests / SIGNIFICANCE)} resamples would do."
+            )
+    marks["has_seed_noise"] = marks["has_seed_noise"].astype(bool)
+    marks["marked"] = (marks["p_holm"] <= SIGNIFICANCE) & marks["has_seed_noise"]
+    return marks[["p_value", "p_holm", "marked", "has_seed_noise"]]
+
+
+def _notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None]) -> list[str]:
+    notes = []
+    single = [describe(method.key) for method in methods if len(method.runs) == 1]
+    if single:
+        notes.append(
+            f"One seed only: {'; '.join(single)}. Intervals of their differences leave out seed noise: they say how "
+            "much other test examples would change, not how much another seed would. Nothing is marked there."
+        )
+    for method, baseline in zip(methods, baselines, strict=True):
+        if baseline is None or baseline is method:
+            continue
+        own, other = {run.seed for run in method.runs}, {run.seed for run in baseline.runs}
+        if own != other:
+            notes.append(
+                f"{describe(method.key)} has seeds {_numbers(own)} and its baseline {_numbers(other)}: seeds are not "
+                "paired, which makes the interval wider. The same seeds for both would pair them."
+            )
+    return notes
+
+
+def _numbers(values: set[int]) -> str:
+    return ", ".join(str(value) for value in sorted(values))
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,82 @@
+"""What methods cost, side by side, and which are worth their cost.
+
+Owns the table of costs and the Pareto front. What a single run cost in all is computed by the room `cost`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ftft_core.comparison.runs import MethodRuns, RunResult, group_runs, mean_or_none
+from ftft_core.errors import InputError
+
+COST_FIELDS = {
+    "flops": "total_flops",
+    "seconds": "train_seconds",
+    "optimizer_steps": "num_optimizer_steps",
+    "examples_seen": "num_examples_seen",
+}
+"""Column of `cost_table` -> field of `RunResult`."""
+
+
+def cost_table(runs: Sequence[RunResult], *, baseline: str = "erm") -> pd.DataFrame:
+    """Cost of each method, mean over its seeds, in all four units and as shares of the baseline's.
+
+    :returns: one row per method with the key columns, num_seeds, flops, seconds, optimizer_steps, examples_seen, and
+        <unit>_share of each: the mean over the mean of the `baseline` runs on the same model and layers (those on all
+        the data, with most seeds, if there are several). NaN where a run's cost is not known or no baseline fits.
+        Seconds compare only between runs on the same machine.
+    """
+    methods, _ = group_runs(runs)
+    rows: list[dict[str, Any]] = []
+    for method in methods:
+        candidates = [other for other in methods if _fits(other, method, baseline)]
+        its_baseline = method if method.key.method == baseline else max(candidates, key=_rank, default=None)
+        costs = {unit: _mean_cost(method, field) for unit, field in COST_FIELDS.items()}
+        shares: dict[str, float | None] = {}
+        for unit, field in COST_FIELDS.items():
+            whole = None if its_baseline is None else _mean_cost(its_baseline, field)
+            own = costs[unit]
+            shares[f"{unit}_share"] = own / whole if own is not None and whole else None
+        rows.append({**asdict(method.key), "num_seeds": len(method.runs), **costs, **shares})
+    units = [*COST_FIELDS, *(f"{unit}_share" for unit in COST_FIELDS)]
+    keys = ["method", "model", "num_layers", "reference_model", "reference_layers", "fraction", "num_seeds"]
+    frame = pd.DataFrame(rows, columns=[*keys, *units])
+    return frame.astype({**dict.fromkeys(units, "float64"), "reference_layers": "Int64"})
+
+
+def pareto_front(cost: npt.ArrayLike, score: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Which of M methods no other beats: none costs at most as much and scores at least as well, one of them strictly.
+
+    :param cost: (M,) lower is better; :param score: (M,) higher is better. A method with a NaN is never on the front.
+    :returns: (M,) mask; methods that agree in both stand on the front together.
+    :raises InputError: if the lengths differ.
+    """
+    costs, scores = np.asarray(cost, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    if costs.shape != scores.shape or costs.ndim != 1:
+        raise InputError(
+            f"A Pareto front needs one cost and one score per method; received shapes {costs.shape} and {scores.shape}."
+        )
+    # [i, j]: j is at least as good as i in both, and better in one; comparisons with NaN are False
+    no_worse = (costs[None, :] <= costs[:, None]) & (scores[None, :] >= scores[:, None])
+    better = (costs[None, :] < costs[:, None]) | (scores[None, :] > scores[:, None])
+    return np.asarray(~(no_worse & better).any(axis=1) & ~np.isnan(costs) & ~np.isnan(scores))
+
+
+def _mean_cost(method: MethodRuns, field: str) -> float | None:
+    return mean_or_none([getattr(run, field) for run in method.runs])
+
+
+def _fits(other: MethodRuns, method: MethodRuns, baseline: str) -> bool:
+    same_model = (other.key.model, other.key.num_layers) == (method.key.model, method.key.num_layers)
+    return other.key.method == baseline and same_model
+
+
+def _rank(method: MethodRuns) -> tuple[float, int]:
+    return method.key.fraction, len(method.runs)
