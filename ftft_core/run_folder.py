@@ -95,9 +95,9 @@ class RunFolder:
         assert status in STATUSES, status
         write_json(self.path / "state.json", {"status": status, "message": message, "since": time.time(), **facts})
 
-    def claim(self, message: str = "") -> None:
-        """Say that this process now trains the run."""
-        process = psutil.Process()
+    def claim(self, message: str = "", *, pid: int | None = None) -> None:
+        """Say that a process, this one by default, now trains the run."""
+        process = psutil.Process(pid)
         self.set_status(
             "running", message, pid=process.pid, pid_started=process.create_time(), host=socket.gethostname()
         )

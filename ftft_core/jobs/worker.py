@@ -1,0 +1,82 @@
+"""The worker: takes queued runs one after another and gives each a training process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import filelock
+
+from ftft_core.jobs.queue import Queue, child_environment
+from ftft_core.run_folder import RunFolder
+
+_POLL_SECONDS = 0.2
+_IDLE_SECONDS = 3.0
+_LOG_LINES = 15
+
+
+def work_off(queue: Queue) -> None:
+    """Work until nothing has waited for a few seconds; return at once if another worker is alive.
+
+    A training process that a killed worker left behind is waited for: one run trains at a time.
+    """
+    lock = queue.working()
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return
+    idle_since = time.monotonic()
+    try:
+        while True:
+            while queue.running():
+                time.sleep(_POLL_SECONDS)
+                idle_since = time.monotonic()
+            waiting = queue.waiting()
+            if waiting:
+                train(queue, waiting[0])
+                idle_since = time.monotonic()
+                continue
+            if time.monotonic() - idle_since > _IDLE_SECONDS:
+                # Under this lock nobody queues a run, so none can slip in between looking and leaving.
+                with queue.changing():
+                    if not queue.waiting():
+                        lock.release()
+                        return
+            time.sleep(_POLL_SECONDS)
+    finally:
+        lock.release()
+
+
+def train(queue: Queue, folder: RunFolder) -> None:
+    """Train one run in a process of its own, and see that its end is recorded."""
+    with queue.changing():
+        if folder.read_state()["status"] != "queued":
+            return
+        with folder.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ftft_core.training", str(folder.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=child_environment(),
+            )
+        # Claimed for the child at once, so that nobody takes the run for waiting while the child still imports.
+        folder.claim("starting", pid=process.pid)
+    status = process.wait()
+    state = folder.read_state()
+    if state["status"] == "running":
+        folder.set_status(*_last_word(folder, status))
+
+
+def _last_word(folder: RunFolder, status: int) -> tuple[str, str]:
+    """Status and message for a training process that ended without recording its end."""
+    if status < 0:
+        name = signal.Signals(-status).name
+        hint = " (often: out of memory)" if name == "SIGKILL" else ""
+        return "lost", f"the training process was ended by {name}{hint}; resume goes on from its newest checkpoint"
+    lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    last = next((line for line in reversed(lines[-_LOG_LINES:]) if line.strip()), "it printed nothing")
+    return "failed", f"the training process ended with status {status}: {last.strip()}"

@@ -1,0 +1,142 @@
+"""Opening the database: briefly, and with patience.
+
+DuckDB lets one process write to a file, and shuts out every other process meanwhile, readers too. So a connection is
+opened for one piece of work and closed after it. Threads of one process share one connection (DuckDB refuses to open
+a file twice with different settings); if another process holds the file, opening waits with growing pauses, and the
+error after the wait names that process.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import psutil
+
+from ftft_core.errors import WorkspaceBusyError, WorkspaceError
+from ftft_core.store.migrations import migrate
+
+Connection = duckdb.DuckDBPyConnection
+
+WAIT_SECONDS = 30.0
+"""How long opening waits for another process."""
+
+_FIRST_PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 0.25
+
+_registry: dict[Path, Database] = {}
+_registry_lock = threading.Lock()
+
+
+def open_database(path: Path) -> Database:
+    """Give the one `Database` of this process for a file."""
+    path = path.resolve()
+    with _registry_lock:
+        return _registry.setdefault(path, Database(path))
+
+
+class Database:
+    """A DuckDB file; made by `open_database`, so that a process has one for each file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._writing = threading.RLock()
+        self._connection: Connection | None = None
+        self._num_users = 0
+        self._is_migrated = False
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection for queries; it is closed afterwards unless another thread still uses it.
+
+        :raises WorkspaceBusyError: when another process holds the file for longer than `WAIT_SECONDS`.
+        :raises WorkspaceError: when the file is damaged, or was written by a newer version.
+        """
+        cursor = self._enter()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+            self._leave()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection within a transaction, which is undone if the block raises; one thread at a time."""
+        with self._writing, self.reading() as connection:
+            connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    def _enter(self) -> Connection:
+        with self._lock:
+            if self._connection is None:
+                connection = _connect(self.path)
+                if not self._is_migrated:
+                    try:
+                        migrate(connection)
+                    except BaseException:
+                        connection.close()
+                        raise
+                    self._is_migrated = True
+                self._connection = connection
+            self._num_users += 1
+            return self._connection.cursor()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._num_users -= 1
+            if self._num_users == 0 and self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+def _connect(path: Path) -> Connection:
+    # Nothing is ever fetched: what DuckDB needs here is compiled into it.
+    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    deadline = time.monotonic() + WAIT_SECONDS
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return duckdb.connect(path, config=config)
+        except duckdb.IOException as failure:
+            if "lock" not in str(failure):
+                raise WorkspaceError(
+                    f"The database {path} can't be opened ({_first_line(failure)}). "
+                    "If it is damaged, move it away: `ftft doctor` says what the runs' folders still hold."
+                ) from failure
+            if time.monotonic() > deadline:
+                raise WorkspaceBusyError(
+                    f"Another process has had the database {path} open for {WAIT_SECONDS:.0f} seconds: "
+                    f"{_holder(failure)}. Close it there, then try again."
+                ) from failure
+        except duckdb.Error as failure:
+            raise WorkspaceError(f"{path} is not a database that can be read ({_first_line(failure)}).") from failure
+        # Pauses differ from process to process, so that several that wait do not knock all at once.
+        time.sleep(pause * random.uniform(0.5, 1.5))
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _holder(failure: duckdb.IOException) -> str:
+    found = re.search(r"PID (\d+)", str(failure))
+    if found is None:
+        return "a process that can't be named (on another machine, or of another user)"
+    pid = int(found[1])
+    try:
+        return f"process {pid} ({' '.join(psutil.Process(pid).cmdline())[:200]})"
+    except psutil.Error:
+        return f"process {pid}"
+
+
+def _first_line(failure: Exception) -> str:
+    return str(failure).splitlines()[0]

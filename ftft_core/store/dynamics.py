@@ -1,0 +1,188 @@
+"""What runs recorded: taking in the outbox, and reading dynamics, data maps, predictions and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ftft_core.cartography import DATA_MAP_COLUMNS, compute_data_map
+from ftft_core.dynamics import TrainingDynamics
+from ftft_core.errors import RunError, WorkspaceError
+from ftft_core.store.connection import Connection
+from ftft_core.store.rows import fetch_one, insert
+
+_SCORE_COLUMNS = [name for name in DATA_MAP_COLUMNS if name not in {"example_id", "label"}]
+
+
+def take_in(connection: Connection, run_no: int, files: Sequence[Path]) -> None:
+    """Take finished outbox files into the tables, within the caller's transaction.
+
+    Rows are keyed by run and epoch (dynamics), split (predictions), or split and step (scores): taking a file in
+    twice changes nothing. The data map is made anew when an epoch came in.
+
+    :raises WorkspaceError: when a file is damaged.
+    """
+    tables = {path: _read(path) for path in files}
+    for path, rows in tables.items():
+        kind = path.name.partition("-")[0]
+        _TAKERS[kind](connection, run_no, rows)
+    if any(path.name.startswith("dynamics-") for path in tables):
+        refresh_data_map(connection, run_no)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except pa.ArrowInvalid as failure:
+        raise WorkspaceError(
+            f"The file {path} can't be read ({failure}); move it away and resume its run, which writes it again."
+        ) from failure
+
+
+def _take_dynamics(connection: Connection, run_no: int, rows: pa.Table) -> None:
+    for epoch in rows["epoch"].unique().to_pylist():
+        for table in ("dynamics", "epochs"):
+            connection.execute(f"DELETE FROM base.{table} WHERE run_no = ? AND epoch = ?", [run_no, epoch])
+    insert(connection, "INSERT INTO base.dynamics SELECT ?, epoch, position, logits FROM rows", rows, [run_no])
+    insert(
+        connection,
+        "INSERT INTO base.epochs SELECT $1, epoch, count(*), count(*) = ("
+        "  SELECT coalesce(x.size, p.num_examples) FROM base.runs r"
+        "  JOIN base.splits p ON p.suite_no = r.suite_no AND p.role = 'train'"
+        "  LEFT JOIN base.subsets x ON x.subset_no = r.subset_no WHERE r.run_no = $1"
+        ") FROM rows GROUP BY epoch",
+        rows,
+        [run_no],
+    )
+
+
+def _take_predictions(connection: Connection, run_no: int, rows: pa.Table) -> None:
+    for split in rows["split"].unique().to_pylist():
+        connection.execute("DELETE FROM base.predictions WHERE run_no = ? AND split = ?", [run_no, split])
+    insert(connection, "INSERT INTO base.predictions SELECT ?, split, position, logits FROM rows", rows, [run_no])
+
+
+def _take_scores(connection: Connection, run_no: int, rows: pa.Table) -> None:
+    insert(
+        connection,
+        "DELETE FROM base.scores WHERE run_no = ? AND (split, step, final) IN (SELECT split, step, final FROM rows)",
+        rows,
+        [run_no],
+    )
+    insert(
+        connection,
+        'INSERT INTO base.scores SELECT ?, split, "group", step, metric, value, final FROM rows',
+        rows,
+        [run_no],
+    )
+
+
+_TAKERS = {"dynamics": _take_dynamics, "predictions": _take_predictions, "scores": _take_scores}
+
+
+def refresh_data_map(connection: Connection, run_no: int) -> None:
+    """Make the stored data map of a run anew from its dynamics; none is stored before its first counted epoch."""
+    connection.execute("DELETE FROM base.data_map WHERE run_no = ?", [run_no])
+    if not counted_epochs(connection, run_no):
+        return
+    dynamics, positions = read_dynamics(connection, run_no)
+    data_map = compute_data_map(dynamics)
+    columns = {name: pa.Array.from_pandas(data_map[name]) for name in _SCORE_COLUMNS}
+    rows = pa.table({"position": positions, **columns})
+    names = ", ".join(["position", *_SCORE_COLUMNS])
+    insert(connection, f"INSERT INTO base.data_map (run_no, {names}) SELECT ?, {names} FROM rows", rows, [run_no])
+
+
+def counted_epochs(connection: Connection, run_no: int) -> list[int]:
+    """Give the epochs of a run that saw every example, ascending."""
+    rows = connection.execute(
+        "SELECT epoch FROM base.epochs WHERE run_no = ? AND counted ORDER BY epoch", [run_no]
+    ).fetchall()
+    return [int(epoch) for epoch, in rows]
+
+
+def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics, NDArray[np.int64]]:
+    """Give a run's dynamics, and the rows of the suite's training split that they speak of.
+
+    :raises RunError: when nothing was recorded yet.
+    """
+    labels = tuple(
+        fetch_one(
+            connection, "SELECT labels FROM base.suites JOIN base.runs USING (suite_no) WHERE run_no = ?", [run_no]
+        )[0]
+    )
+    rows = connection.execute(
+        "SELECT epoch, position, logits FROM base.dynamics WHERE run_no = ?", [run_no]
+    ).to_arrow_table()
+    if rows.num_rows == 0:
+        raise RunError("The run has recorded no epoch yet, so there is no data map to show; wait for its first epoch.")
+    epoch = rows["epoch"].to_numpy()
+    positions, row_of = np.unique(rows["position"].to_numpy(), return_inverse=True)
+    values = rows["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, len(labels))
+    # Scattering into place is faster than having the database sort millions of lists.
+    shape = (int(epoch.max()) + 1, len(positions))
+    logits = np.zeros((*shape, len(labels)), dtype=np.float32)
+    seen = np.zeros(shape, dtype=bool)
+    logits[epoch, row_of] = values
+    seen[epoch, row_of] = True
+    examples = connection.execute(
+        "SELECT e.example_id, list_position(s.labels, e.label) - 1 AS label FROM base.examples e"
+        " JOIN base.runs r USING (suite_no) JOIN base.suites s USING (suite_no)"
+        " WHERE r.run_no = ? AND e.split = 'train' ORDER BY e.position",
+        [run_no],
+    ).df()
+    chosen = examples.iloc[positions]
+    ids = chosen["example_id"].to_numpy(dtype=object)
+    return TrainingDynamics(ids, chosen["label"].to_numpy(dtype=np.int64), logits, seen, labels), positions
+
+
+def read_data_map(connection: Connection, run_no: int) -> pd.DataFrame:
+    """Give the stored data map of all counted epochs, in file order, with the column group."""
+    scores = ", ".join(f"m.{name}" for name in _SCORE_COLUMNS)
+    return connection.execute(
+        f'SELECT e.example_id, e.label, {scores}, e."group" FROM base.data_map m JOIN base.runs r USING (run_no)'
+        " JOIN base.examples e ON e.suite_no = r.suite_no AND e.split = 'train' AND e.position = m.position"
+        " WHERE m.run_no = ? ORDER BY m.position",
+        [run_no],
+    ).df()
+
+
+def read_learning_curves(connection: Connection, run_id: str, example_ids: Sequence[str]) -> pd.DataFrame:
+    """Give example_id, epoch and gold_probability of some examples."""
+    asked = pa.table({"example_id": pa.array(list(example_ids), pa.string())})
+    connection.register("asked", asked)
+    try:
+        return connection.execute(
+            "SELECT d.example_id, d.epoch, d.gold_probability FROM dynamics d JOIN asked USING (example_id)"
+            " WHERE d.run_id = ? ORDER BY d.example_id, d.epoch",
+            [run_id],
+        ).df()
+    finally:
+        connection.unregister("asked")
+
+
+def read_scores(connection: Connection, run_id: str) -> pd.DataFrame:
+    """Give the view `scores` of one run, in the order of steps."""
+    return connection.execute("SELECT * FROM scores WHERE run_id = ? ORDER BY step, split", [run_id]).df()
+
+
+def read_predictions(connection: Connection, run_no: int, split: str) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Give example_id, label and group of a split, and the kept model's logits (N, C), both in file order.
+
+    Both are empty when the run has no predictions on the split.
+    """
+    rows = connection.execute(
+        'SELECT e.example_id, e.label, e."group", p.logits FROM base.predictions p JOIN base.runs r USING (run_no)'
+        " JOIN base.examples e ON e.suite_no = r.suite_no AND e.split = p.split AND e.position = p.position"
+        " WHERE p.run_no = ? AND p.split = ? ORDER BY p.position",
+        [run_no, split],
+    ).to_arrow_table()
+    flat = rows["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    logits = flat.reshape(rows.num_rows, -1) if rows.num_rows else np.empty((0, 0), dtype=np.float32)
+    return rows.drop_columns(["logits"]).to_pandas(), logits

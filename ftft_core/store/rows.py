@@ -1,0 +1,37 @@
+"""Small things that every table needs: numbers, times, inserting many rows, fetching one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from ftft_core.store.connection import Connection
+
+
+def next_number(connection: Connection) -> int:
+    """Give a number that no row has yet."""
+    return int(fetch_one(connection, "SELECT nextval('base.numbers')")[0])
+
+
+def utc_now() -> datetime:
+    """The time in UTC, without a zone: how times are stored."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def insert(connection: Connection, query: str, rows: pa.Table, values: Sequence[object] = ()) -> None:
+    """Run a query that reads `rows` under this name."""
+    connection.register("rows", rows)
+    try:
+        connection.execute(query, list(values))
+    finally:
+        connection.unregister("rows")
+
+
+def fetch_one(connection: Connection, query: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
+    """Run a query that gives exactly one row, and give it."""
+    rows = connection.execute(query, list(values)).fetchall()
+    assert len(rows) == 1, query
+    return tuple(rows[0])

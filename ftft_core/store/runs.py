@@ -1,0 +1,118 @@
+"""Runs in the database: what was to be done, how it stands, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ftft_core.errors import NameTakenError, NotFoundError, unknown
+from ftft_core.store.connection import Connection
+from ftft_core.store.rows import fetch_one, next_number, utc_now
+
+_FACTS = (
+    "num_steps_planned",
+    "num_optimizer_steps",
+    "num_examples_seen",
+    "resumed_from_step",
+    "train_flops",
+    "train_seconds",
+    "evaluation_flops",
+    "evaluation_seconds",
+    "peak_memory_mib",
+    "device",
+    "precision",
+    "versions",
+)
+"""Columns that the training process fills in."""
+
+
+def add_run(connection: Connection, run: Mapping[str, Any]) -> None:
+    """Keep a queued run.
+
+    :param run: run_id, name, suite_no, suite_fingerprint, training_fingerprint, model, num_layers, subset_no,
+        method, seed, reference_run_no, fraction, config (JSON).
+    :raises NameTakenError: when its name is in use.
+    """
+    taken = connection.execute("SELECT run_id FROM base.runs WHERE run_id = $1 OR name = $1", [run["name"]]).fetchone()
+    if taken:
+        raise NameTakenError(f"A run named '{run['name']}' is there already; choose another name.")
+    values = {**run, "run_no": next_number(connection), "status": "queued", "message": "", "created_at": utc_now()}
+    columns = ", ".join(values)
+    marks = ", ".join("?" * len(values))
+    connection.execute(f"INSERT INTO base.runs ({columns}) VALUES ({marks})", list(values.values()))
+
+
+def find_run(connection: Connection, reference: str) -> tuple[int, str]:
+    """Give number and id of the run with this id or name.
+
+    :raises NotFoundError: with known names.
+    """
+    row = connection.execute(
+        "SELECT run_no, run_id FROM base.runs WHERE run_id = $1 OR name = $1 ORDER BY run_id = $1 DESC", [reference]
+    ).fetchone()
+    if row is None:
+        names = [name for name, in connection.execute("SELECT name FROM base.runs ORDER BY run_no DESC").fetchall()]
+        raise NotFoundError(unknown("run", reference, names))
+    return int(row[0]), str(row[1])
+
+
+def list_runs(connection: Connection, suite: str | None = None) -> pd.DataFrame:
+    """Give the view `runs`, oldest first; of one suite, or of all."""
+    where = "WHERE suite = $1" if suite is not None else ""
+    return connection.execute(
+        f"SELECT * FROM runs {where} ORDER BY created_at, run_id", [] if suite is None else [suite]
+    ).df()
+
+
+def read_run(connection: Connection, reference: str) -> dict[str, Any]:
+    """Give one row of the view `runs`; plain Python values."""
+    _, run_id = find_run(connection, reference)
+    cursor = connection.execute("SELECT * FROM runs WHERE run_id = ?", [run_id])
+    names = [column[0] for column in cursor.description]
+    return dict(zip(names, cursor.fetchall()[0], strict=True))
+
+
+def runs_under_way(connection: Connection) -> dict[str, str]:
+    """Give id and stored status of every run that had not finished when it was last looked at."""
+    rows = connection.execute("SELECT run_id, status FROM base.runs WHERE status <> 'finished'").fetchall()
+    return {str(run_id): str(status) for run_id, status in rows}
+
+
+def set_run_state(connection: Connection, run_id: str, status: str, message: str, facts: Mapping[str, Any]) -> None:
+    """Bring a run's row up to date; unknown facts are left as they are."""
+    known = {name: facts[name] for name in _FACTS if facts.get(name) is not None}
+    finished_at = utc_now() if status == "finished" else None
+    assignments = "".join(f", {name} = ?" for name in known)
+    connection.execute(
+        f"UPDATE base.runs SET status = ?, message = ?, finished_at = ?{assignments} WHERE run_id = ?",
+        [status, message, finished_at, *known.values(), run_id],
+    )
+
+
+def total_flops(connection: Connection, run_id: str) -> tuple[float, float]:
+    """Give the training FLOPs of a run and of its reference (0 without one)."""
+    own, reference = fetch_one(
+        connection,
+        "SELECT r.train_flops, coalesce(f.train_flops, 0) FROM base.runs r"
+        " LEFT JOIN base.runs f ON f.run_no = r.reference_run_no WHERE r.run_id = ?",
+        [run_id],
+    )
+    return float(own or 0), float(reference)
+
+
+def users_of_run(connection: Connection, run_no: int) -> list[str]:
+    """Name the runs and subsets that were made from a run."""
+    rows = connection.execute(
+        "SELECT 'run ' || name FROM base.runs WHERE reference_run_no = $1"
+        " UNION ALL SELECT 'subset ' || name FROM base.subsets WHERE source_run_no = $1",
+        [run_no],
+    ).fetchall()
+    return [str(user) for user, in rows]
+
+
+def remove_run(connection: Connection, run_no: int) -> None:
+    """Forget a run and all that came of it."""
+    for table in ("dynamics", "epochs", "data_map", "predictions", "scores", "runs"):
+        connection.execute(f"DELETE FROM base.{table} WHERE run_no = ?", [run_no])

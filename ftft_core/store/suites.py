@@ -1,0 +1,164 @@
+"""Suites in the database: their splits and their examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from ftft_core.errors import InputError, NameTakenError, NotFoundError, unknown
+from ftft_core.store.connection import Connection
+from ftft_core.store.rows import fetch_one, insert, next_number, utc_now
+from ftft_core.suites import Suite
+
+
+def add_suite(connection: Connection, suite: Suite) -> None:
+    """Keep a suite.
+
+    :raises NameTakenError: when its name is in use.
+    """
+    if suite.name in suite_names(connection):
+        raise NameTakenError(
+            f"A suite named '{suite.name}' is there already; choose another name, or `ftft suite remove` it first."
+        )
+    suite_no = next_number(connection)
+    connection.execute(
+        "INSERT INTO base.suites VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            suite_no,
+            suite.name,
+            suite.fingerprint,
+            suite.training_fingerprint,
+            list(suite.labels),
+            suite.is_pair,
+            list(suite.warnings),
+            utc_now(),
+        ],
+    )
+    for place, split in enumerate(suite.splits):
+        label_map = json.dumps({name: list(merged) for name, merged in (split.label_map or {}).items()})
+        has_groups = bool(split.examples["group"].notna().any())
+        connection.execute(
+            "INSERT INTO base.splits VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [suite_no, split.name, place, split.role, len(split.examples), has_groups, split.fingerprint]
+            + [label_map if split.label_map else None],
+        )
+        columns = {
+            name: pa.array(split.examples[name], pa.string(), from_pandas=True)
+            for name in ("example_id", "text", "text_pair", "label", "group")
+        }
+        rows = pa.table({"position": pa.array(range(len(split.examples)), pa.int64()), **columns})
+        insert(
+            connection,
+            "INSERT INTO base.examples SELECT ?, ?, position, example_id, text, text_pair, label, \"group\" FROM rows",
+            rows,
+            [suite_no, split.name],
+        )
+
+
+def remove_suite(connection: Connection, name: str) -> None:
+    """Forget a suite and its examples.
+
+    :raises InputError: when runs or subsets of it exist.
+    """
+    suite_no = find_suite(connection, name)
+    users = connection.execute(
+        "SELECT 'run ' || name FROM base.runs WHERE suite_no = $1"
+        " UNION ALL SELECT 'subset ' || name FROM base.subsets WHERE suite_no = $1",
+        [suite_no],
+    ).fetchall()
+    if users:
+        raise InputError(
+            f"Suite '{name}' is in use and was not removed; remove what uses it first.", [str(user) for user, in users]
+        )
+    for table in ("examples", "splits", "suites"):
+        connection.execute(f"DELETE FROM base.{table} WHERE suite_no = ?", [suite_no])
+
+
+def suite_names(connection: Connection) -> list[str]:
+    """Give the names of all suites, in the order in which they were added."""
+    return [str(name) for name, in connection.execute("SELECT name FROM base.suites ORDER BY suite_no").fetchall()]
+
+
+def find_suite(connection: Connection, name: str) -> int:
+    """Give the number of a suite.
+
+    :raises NotFoundError: with the known names.
+    """
+    row = connection.execute("SELECT suite_no FROM base.suites WHERE name = ?", [name]).fetchone()
+    if row is None:
+        raise NotFoundError(unknown("suite", name, suite_names(connection)))
+    return int(row[0])
+
+
+def read_suite_facts(connection: Connection, name: str) -> dict[str, Any]:
+    """Give name, fingerprints, labels (a tuple, in the order of the logits), and is_pair."""
+    suite_no = find_suite(connection, name)
+    columns = ("suite", "fingerprint", "training_fingerprint", "labels", "is_pair", "warnings")
+    row = fetch_one(
+        connection,
+        "SELECT name, fingerprint, training_fingerprint, labels, is_pair, warnings FROM base.suites WHERE suite_no = ?",
+        [suite_no],
+    )
+    facts = dict(zip(columns, row, strict=True))
+    return {**facts, "labels": tuple(facts["labels"])}
+
+
+def list_suites(connection: Connection) -> pd.DataFrame:
+    """One row per suite: suite, fingerprint, labels, num_train, num_splits, created_at, and more."""
+    return connection.execute(
+        "SELECT v.suite, v.fingerprint, v.labels, v.is_pair, v.warnings, v.created_at,"
+        " max(p.num_examples) FILTER (p.role = 'train') AS num_train, count(p.split) AS num_splits"
+        " FROM suites v JOIN base.suites s ON s.name = v.suite LEFT JOIN base.splits p USING (suite_no)"
+        " GROUP BY ALL ORDER BY v.created_at"
+    ).df()
+
+
+def list_splits(connection: Connection, suite: str) -> pd.DataFrame:
+    """One row per split, in the order of the spec: split, role, num_examples, has_groups, label_map (dict or None)."""
+    frame = connection.execute(
+        "SELECT split, role, num_examples, has_groups, label_map FROM base.splits WHERE suite_no = ? ORDER BY place",
+        [find_suite(connection, suite)],
+    ).df()
+    maps = [json.loads(text) if isinstance(text, str) else None for text in frame["label_map"]]
+    return frame.assign(label_map=pd.Series(maps, dtype=object))
+
+
+def read_examples(connection: Connection, suite: str, split: str, example_ids: Sequence[str]) -> pd.DataFrame:
+    """Give example_id, text, text_pair, label and group of some examples, in the order asked for."""
+    suite_no = find_suite(connection, suite)
+    asked = pa.table({"place": range(len(example_ids)), "example_id": pa.array(list(example_ids), pa.string())})
+    connection.register("asked", asked)
+    try:
+        return connection.execute(
+            'SELECT e.example_id, e.text, e.text_pair, e.label, e."group" FROM base.examples e'
+            " JOIN asked USING (example_id) WHERE e.suite_no = ? AND e.split = ? ORDER BY asked.place",
+            [suite_no, split],
+        ).df()
+    finally:
+        connection.unregister("asked")
+
+
+def read_split(connection: Connection, suite: str, split: str) -> pd.DataFrame:
+    """Give example_id, label and group of all examples of a split, in file order."""
+    return connection.execute(
+        'SELECT example_id, label, "group" FROM base.examples WHERE suite_no = ? AND split = ? ORDER BY position',
+        [find_suite(connection, suite), split],
+    ).df()
+
+
+def search_examples(connection: Connection, suite: str, split: str, contains: str, *, regex: bool) -> list[str]:
+    """Give the ids of examples one of whose texts contains a string (case ignored) or matches a regular expression."""
+    condition = (
+        "regexp_matches(text, $3, 'i') OR regexp_matches(coalesce(text_pair, ''), $3, 'i')"
+        if regex
+        else "contains(lower(text), lower($3)) OR contains(lower(coalesce(text_pair, '')), lower($3))"
+    )
+    rows = connection.execute(
+        f"SELECT example_id FROM base.examples WHERE suite_no = $1 AND split = $2 AND ({condition}) ORDER BY position",
+        [find_suite(connection, suite), split, contains],
+    ).fetchall()
+    return [str(example_id) for example_id, in rows]
