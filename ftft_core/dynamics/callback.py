@@ -63,9 +63,10 @@ class DynamicsCallback:
         if gold is None:
             raise InputError("The training data have no column 'labels' or 'label'; give labels to DynamicsCallback.")
         names = label_names or [str(name) for _, name in sorted(trainer.model.config.id2label.items())]
-        self.recorder = DynamicsRecorder(range(len(data)) if ids is None else ids, gold, label_names=names)
-        if len(self.recorder.example_ids) != len(data):
-            raise InputError(f"{len(self.recorder.example_ids)} example ids were given for {len(data)} rows of data.")
+        known_ids = list(range(len(data)) if ids is None else ids)
+        if len(known_ids) != len(data):
+            raise InputError(f"{len(known_ids)} example ids were given for {len(data)} rows of data; give one each.")
+        self.recorder = DynamicsRecorder(known_ids, gold, label_names=names)
         _carry_positions(trainer)
         self._epoch = 0
         self._positions: Any = None

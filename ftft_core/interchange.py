@@ -1,0 +1,270 @@
+"""Training dynamics of other tools: what allenai/cartography and nlpsoc/FTFT write, read; the former also written.
+
+allenai/cartography keeps one file an epoch, `training_dynamics/dynamics_epoch_{e}.jsonl`, with one record
+`{"guid", "logits_epoch_{e}", "gold"}` a line. nlpsoc/FTFT saves `uid_to_logits.pt`, a dictionary from id to a tensor
+(epochs, classes), without the gold labels. Nothing is unpickled here: a `.pt` file is opened by a function that the
+caller hands in, which must load tensors only (`torch.load(..., weights_only=True)`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ftft_core.dynamics import TrainingDynamics
+from ftft_core.errors import InputError, one_of
+
+FOLDER = "training_dynamics"
+LABEL_NAMES_FILE = "label_names.json"
+"""Beside the folder, not in it: allenai/cartography takes every file in it for an epoch."""
+
+FTFT_FILE = "uid_to_logits.pt"
+
+MAX_PROBLEMS = 20
+"""Problems of one input that are told in full; the rest is counted."""
+
+_EPOCH_FILE = re.compile(r"dynamics_epoch_(\d+)\.jsonl")
+
+
+def read_cartography(path: str | Path, *, label_names: Sequence[str] | None = None) -> TrainingDynamics:
+    """Read what allenai/cartography recorded.
+
+    :param path: the model's output folder, or the folder `training_dynamics` itself.
+    :param label_names: in the order of the logits; else those that `write_cartography` left beside the folder, else
+        "0", "1", ...
+    :returns: dynamics in the order of the first epoch's file; every epoch counts.
+    :raises InputError: with one problem, file and line named, for each missing epoch, broken line, example that is
+        not in every epoch, changed gold label, or row of logits that is not of the same number of finite numbers.
+    """
+    folder = _dynamics_folder(Path(path))
+    epochs, problems = _epoch_files(folder)
+    readings = [_read_epoch(file, epoch, problems) for epoch, file in epochs]
+    if not readings or not readings[0].rows:
+        problems.append(f"{folder} holds no record of a first epoch.")
+    else:
+        _check_epochs_agree(readings, problems)
+    _raise_if(problems, folder)
+    ids = list(readings[0].rows)
+    # (epochs, N, classes)
+    logits = np.array([[reading.rows[example_id][0] for example_id in ids] for reading in readings], dtype=np.float32)
+    labels = np.array([readings[0].rows[example_id][1] for example_id in ids], dtype=np.int64)
+    names = label_names if label_names is not None else _label_names_beside(folder)
+    return TrainingDynamics.from_arrays(ids, labels, logits, label_names=names)
+
+
+def write_cartography(dynamics: TrainingDynamics, folder: str | Path) -> Path:
+    """Write dynamics so that allenai/cartography's own scripts read them; `read_cartography` gives them back exactly.
+
+    Only counted epochs are written, numbered anew from 0: that tool takes it for granted that every epoch saw every
+    example. `gold` is the index of the label; the labels' names go into `label_names.json` beside the folder.
+
+    :param folder: gets `training_dynamics/dynamics_epoch_{e}.jsonl`, and may exist.
+    :returns: the folder `training_dynamics`.
+    :raises InputError: if no epoch counts, or there are dynamics in the folder already.
+    """
+    counted = dynamics.counted()
+    target = Path(folder) / FOLDER
+    if target.exists() and any(target.iterdir()):
+        raise InputError(f"{target} holds files already; export to an empty folder, so that no epochs are mixed.")
+    target.mkdir(parents=True, exist_ok=True)
+    for number, epoch in enumerate(counted):
+        key = f"logits_epoch_{number}"
+        # A float32 as a Python float prints all the digits that it takes to read it back.
+        rows = zip(dynamics.example_ids, dynamics.logits[epoch].tolist(), dynamics.labels.tolist(), strict=True)
+        with (target / f"dynamics_epoch_{number}.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+            for example_id, logits, gold in rows:
+                file.write(json.dumps({"guid": example_id, key: logits, "gold": gold}, ensure_ascii=False) + "\n")
+    names = json.dumps(list(dynamics.label_names), ensure_ascii=False)
+    (Path(folder) / LABEL_NAMES_FILE).write_text(names + "\n", encoding="utf-8")
+    return target
+
+
+def read_ftft(
+    path: str | Path,
+    labels: Mapping[str, str] | Mapping[str, int],
+    *,
+    load_tensors: Callable[[Path], object],
+    label_names: Sequence[str] | None = None,
+) -> TrainingDynamics:
+    """Read what nlpsoc/FTFT recorded: `uid_to_logits.pt`.
+
+    :param path: the run's folder, or the file itself.
+    :param labels: gold label (name or class index) of each example by id: the file does not hold them. Its order,
+        that of the training file, becomes the order of the examples.
+    :param load_tensors: opens the file without unpickling objects: `torch.load` with `weights_only=True`.
+    :param label_names: in the order of the logits; needed where `labels` are names.
+    :raises InputError: if the file is not of this format, or its examples are not those of `labels`.
+    """
+    file = Path(path) / FTFT_FILE if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise InputError(f"There is no file {file}; give the folder in which nlpsoc/FTFT saved {FTFT_FILE}.")
+    return from_ftft(load_tensors(file), labels, label_names=label_names, what=str(file))
+
+
+def from_ftft(
+    uid_to_logits: object,
+    labels: Mapping[str, str] | Mapping[str, int],
+    *,
+    label_names: Sequence[str] | None = None,
+    what: str = FTFT_FILE,
+) -> TrainingDynamics:
+    """Turn nlpsoc/FTFT's dictionary, id to (epochs, classes), into dynamics (see `read_ftft`).
+
+    That tool begins each epoch with rows of zeros, and drops a last epoch in which one is left. A row of zeros is
+    taken for an example not seen: such an epoch does not count.
+    """
+    if not isinstance(uid_to_logits, Mapping) or not uid_to_logits:
+        raise InputError(f"{what} must hold a dictionary from example id to logits; it holds something else.")
+    rows = {str(example_id): _as_array(values) for example_id, values in uid_to_logits.items()}
+    gold = {str(example_id): label for example_id, label in labels.items()}
+    shapes = {values.shape for values in rows.values()}
+    problems = []
+    if len(rows) != len(uid_to_logits):
+        problems.append("Some ids are equal when written as text.")
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        problems.append(
+            f"Every example must have logits (epochs, classes) of one shape; found {one_of(map(str, shapes))}."
+        )
+    for missing, where in [
+        ([example_id for example_id in rows if example_id not in gold], "labels"),
+        ([example_id for example_id in gold if example_id not in rows], "logits"),
+    ]:
+        if missing:
+            problems.append(f"{len(missing)} examples have no {where}: {one_of(map(repr, missing), limit=5)}.")
+    _raise_if(problems, what)
+    ids = list(gold)
+    logits = np.stack([rows[example_id] for example_id in ids], axis=1)  # (epochs, N, classes)
+    if label_names is None and any(isinstance(label, str) for label in gold.values()):
+        raise InputError("The labels are names, so label_names is needed: it says which of the logits each one is.")
+    seen = (logits != 0).any(axis=2)
+    return TrainingDynamics.from_arrays(ids, list(gold.values()), logits, seen=seen, label_names=label_names)
+
+
+class _Reading:
+    """One epoch's file: (logits, gold, line) of each example."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.rows: dict[str, tuple[list[float], int, int]] = {}
+
+
+def _dynamics_folder(path: Path) -> Path:
+    folder = path / FOLDER if (path / FOLDER).is_dir() else path
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {path}; give the one that holds {FOLDER}/dynamics_epoch_0.jsonl.")
+    return folder
+
+
+def _epoch_files(folder: Path) -> tuple[list[tuple[int, Path]], list[str]]:
+    """(epoch, file) in order, and a problem for each epoch that is missing."""
+    found = {int(match[1]): file for file in folder.iterdir() if (match := _EPOCH_FILE.fullmatch(file.name))}
+    if not found:
+        raise InputError(f"{folder} holds no dynamics_epoch_0.jsonl; give the folder that holds {FOLDER}.")
+    missing = [epoch for epoch in range(max(found)) if epoch not in found][:MAX_PROBLEMS]
+    return sorted(found.items()), [f"{folder / f'dynamics_epoch_{epoch}.jsonl'} is missing." for epoch in missing]
+
+
+def _read_epoch(file: Path, epoch: int, problems: list[str]) -> _Reading:
+    reading = _Reading(file)
+    for line, record in _records(file, problems):
+        where = f"{file.name} line {line}"
+        problem = _record_problem(record, f"logits_epoch_{epoch}")
+        if problem is not None:
+            problems.append(f"{where}: {problem}")
+            continue
+        example_id = str(record["guid"])
+        if example_id in reading.rows:
+            problems.append(f"{where}: guid '{example_id}' stands on line {reading.rows[example_id][2]} already.")
+            continue
+        reading.rows[example_id] = (record[f"logits_epoch_{epoch}"], record["gold"], line)
+    return reading
+
+
+def _records(file: Path, problems: list[str]) -> Iterator[tuple[int, Any]]:
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for number, text in enumerate(lines, start=1):
+                if not text.strip():
+                    continue
+                try:
+                    yield number, json.loads(text)
+                except json.JSONDecodeError as failure:
+                    problems.append(
+                        f"{file.name} line {number}: is no JSON ({failure.msg} at character {failure.pos + 1})."
+                    )
+    except UnicodeDecodeError:
+        problems.append(f"{file.name}: is not UTF-8 text.")
+
+
+def _record_problem(record: Any, key: str) -> str | None:
+    if not isinstance(record, dict):
+        return 'must be an object {"guid", "logits_epoch_...", "gold"}.'
+    missing = [name for name in ("guid", key, "gold") if name not in record]
+    if missing:
+        return f"lacks {', '.join(missing)}; it has {one_of(record)}."
+    if isinstance(record["guid"], bool) or not isinstance(record["guid"], (str, int)):
+        return f"guid is {record['guid']!r}; it must be text or a whole number."
+    logits, gold = record[key], record["gold"]
+    if not isinstance(logits, list) or not all(_is_finite_number(value) for value in logits):
+        return f"{key} must be a list of finite numbers; received {str(logits)[:60]}."
+    if isinstance(gold, bool) or not isinstance(gold, int) or not 0 <= gold < len(logits):
+        return f"gold is {gold!r}; it must be a class index from 0 to {len(logits) - 1}."
+    return None
+
+
+def _is_finite_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_epochs_agree(readings: list[_Reading], problems: list[str]) -> None:
+    """Every epoch must hold the first one's examples, with the same gold labels and number of classes."""
+    first = readings[0]
+    width = len(next(iter(first.rows.values()))[0])
+    for reading in readings:
+        missing = [example_id for example_id in first.rows if example_id not in reading.rows]
+        if missing:
+            problems.append(
+                f"{reading.file.name}: lacks {len(missing)} examples of {first.file.name}: "
+                f"{one_of(map(repr, missing), limit=5)}."
+            )
+        for example_id, (logits, gold, line) in reading.rows.items():
+            where = f"{reading.file.name} line {line}"
+            if example_id not in first.rows:
+                problems.append(f"{where}: guid '{example_id}' is not in {first.file.name}.")
+            elif gold != first.rows[example_id][1]:
+                problems.append(f"{where}: gold is {gold}, but {first.rows[example_id][1]} in {first.file.name}.")
+            if len(logits) != width:
+                problems.append(f"{where}: has {len(logits)} logits; the first record has {width}.")
+
+
+def _label_names_beside(folder: Path) -> list[str] | None:
+    file = folder.parent / LABEL_NAMES_FILE
+    if folder.name != FOLDER or not file.is_file():
+        return None
+    try:
+        names = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{file} must hold a JSON list of label names; remove or mend it.")
+    return names
+
+
+def _as_array(values: Any) -> npt.NDArray[np.float32]:
+    plain = values.detach().float().cpu().numpy() if hasattr(values, "detach") else values
+    return np.asarray(plain, dtype=np.float32)
+
+
+def _raise_if(problems: list[str], what: object) -> None:
+    if problems:
+        shown = problems[:MAX_PROBLEMS]
+        if len(problems) > len(shown):
+            shown.append(f"... and {len(problems) - len(shown)} more.")
+        raise InputError(f"{what} cannot be read as training dynamics.", shown)
