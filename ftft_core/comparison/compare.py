@@ -45,7 +45,10 @@ class Comparison:
     """
 
     averages: pd.DataFrame
-    """As `rows`, for the unweighted mean over all splits of a role; `split` is "average". Over seeds that have all."""
+    """As `rows`, for the unweighted mean over all splits of a role; `split` is "average". Over seeds that have all.
+
+    One column more: `has_seed_noise`, false where the interval leaves it out.
+    """
 
     marks: pd.DataFrame
     """In step with `rows`: p_value, p_holm (corrected within each metric), marked, has_seed_noise.
@@ -117,11 +120,14 @@ def compare_runs(
             for metric in metrics if names else ():
                 found = _difference(method, its_baseline, names, metric, scores, seed)
                 where = {"split": "average", "role": role, "metric": metric}
-                averages.append(_row(method, where, seed_scores(method, names, metric, scores), found, share))
+                row = _row(method, where, seed_scores(method, names, metric, scores), found, share)
+                averages.append({**row, "has_seed_noise": found is not None and found.has_seed_noise})
     notes += _notes_on_seeds(methods, baselines)
     marked = _holm_per_metric(marks, num_resamples, notes)
     groups = group_scores(methods, splits, labels, metrics, scores)
-    return Comparison(baseline, _frame(rows), _frame(averages), marked, groups, tuple(dict.fromkeys(notes)))
+    return Comparison(
+        baseline, _frame(rows), _frame(averages, "has_seed_noise"), marked, groups, tuple(dict.fromkeys(notes))
+    )
 
 
 def _check(splits: Sequence[ComparedSplit], metrics: Sequence[str], num_resamples: int) -> None:
@@ -209,8 +215,8 @@ def _row(
     }
 
 
-def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=list(ROW_COLUMNS))
+def _frame(rows: Sequence[Mapping[str, Any]], *more_columns: str) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *more_columns])
     numbers = ["mean", "std", "delta", "delta_low", "delta_high", "cost_share", "fraction"]
     return frame.astype({**dict.fromkeys(numbers, "float64"), "reference_layers": "Int64", "num_seeds": "int64"})
 

@@ -1,0 +1,242 @@
+"""A comparison as people print it: Markdown, LaTeX, CSV, and one sentence.
+
+Owns wording and rounding for display. Takes the rows of a `Comparison` (a frame or records) and computes no score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from ftft_core.comparison.compare import ROW_COLUMNS, Comparison, to_records
+from ftft_core.errors import InputError, one_of, unknown
+from ftft_core.metrics import HIGHER_IS_BETTER
+
+Rows: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
+"""Rows of a comparison: `Comparison.rows`, or `Comparison.records()`."""
+
+METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "ece": "Expected calibration error"}
+ROLE_TITLES = {
+    "dev": "Development",
+    "in_distribution": "In distribution",
+    "out_of_distribution": "Out of distribution",
+}
+"""In the order in which they stand in a table."""
+
+MISSING = "–"
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+    **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}"},
+    **{"±": r"$\pm$", "–": "--", "−": "$-$"},
+}
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One metric's table, as text: sections of splits, then costs."""
+
+    title: str
+    methods: list[str]
+    sections: list[tuple[str, list[tuple[str, list[str]]]]]
+
+
+def to_csv(rows: Rows) -> str:
+    """Rows as CSV with the promised columns, at full precision; what is missing is an empty cell."""
+    return str(_records_frame(rows).to_csv(index=False, lineterminator="\n"))
+
+
+def to_markdown(rows: Rows, *, metrics: Sequence[str] | None = None, baseline: str = "erm") -> str:
+    """Tables as Markdown, one per metric: methods in columns, splits in rows, cost share of the baseline below.
+
+    A cell is mean ± standard deviation over seeds in percent, then the difference to the baseline with its 95 %
+    interval in points. A method in several versions is told apart by what differs (model, reference, fraction).
+
+    :param metrics: which, in which order; all that the rows hold when left out.
+    :raises InputError: for no rows, or a metric that the rows lack.
+    """
+    blocks = []
+    for table in _tables(rows, metrics, baseline):
+        width = len(table.methods)
+        lines = [f"### {table.title}", "", _markdown_row(["Split", *table.methods])]
+        lines.append("|---|" + "---:|" * width)
+        for section, entries in table.sections:
+            lines.append(_markdown_row([f"**{section}**", *[""] * width]))
+            lines += [_markdown_row([name, *cells]) for name, cells in entries]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def to_latex(rows: Rows, *, metrics: Sequence[str] | None = None, baseline: str = "erm") -> str:
+    r"""Tables as LaTeX, the same as `to_markdown`'s; needs `\usepackage{booktabs}`. Names are escaped."""
+    blocks = []
+    for table in _tables(rows, metrics, baseline):
+        width = len(table.methods)
+        lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(table.title)}}}"]
+        lines += [rf"\begin{{tabular}}{{l{'r' * width}}}", r"\toprule", _latex_row(["Split", *table.methods])]
+        for section, entries in table.sections:
+            lines += [r"\midrule", rf"\multicolumn{{{width + 1}}}{{l}}{{\textit{{{escape_latex(section)}}}}} \\"]
+            lines += [_latex_row([name, *cells]) for name, cells in entries]
+        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def conclude(comparison: Comparison, *, method: str = "ftft", metric: str = "accuracy") -> str:
+    """Say in one sentence what a method reached against the baseline, out of distribution if there is such a split.
+
+    Of several versions of the method the one with the best average speaks. What the interval leaves out is said.
+
+    :raises InputError: for a metric that the comparison lacks.
+    """
+    averages = comparison.averages
+    if not averages.empty and metric not in set(averages["metric"]):
+        raise InputError(unknown("metric in this comparison", metric, averages["metric"].unique()))
+    roles = [role for role in reversed(ROLE_TITLES) if role in set(averages["role"])]
+    if not roles:
+        return "There is nothing to conclude: no run was compared on any split."
+    chosen = averages[(averages["role"] == roles[0]) & (averages["metric"] == metric)]
+    where = f"on average {ROLE_TITLES[roles[0]].lower()}" if roles[0] != "dev" else "on the development set"
+    records = [row for row in to_records(chosen) if row["method"] == method and row["mean"] is not None]
+    if not records:
+        have = one_of(chosen["method"].unique())
+        return (
+            f"There is nothing to conclude about {method}: no run of it has all predictions {where} (runs of: {have})."
+        )
+    best = max(records, key=lambda row: row["mean"] if HIGHER_IS_BETTER[metric] else -row["mean"])
+    words = f"{method} reaches {100 * best['mean']:.1f} {METRIC_TITLES[metric].lower()} {where}"
+    if len(records) > 1:
+        words += f" in the best of {len(records)} versions, which makes it look better than it is,"
+    if method == comparison.baseline:
+        return f"{words} ({_seeds(best['num_seeds'])}); it is the baseline."
+    if best["delta"] is None:
+        return f"{words} ({_seeds(best['num_seeds'])}); there is no {comparison.baseline} run to compare it with."
+    share = best["cost_share"]
+    cost = "at unknown cost" if share is None else f"at {share:.2f} of {comparison.baseline}'s cost in FLOPs"
+    low, high = best["delta_low"], best["delta_high"]
+    seeds = _seeds(best["num_seeds"]) + ("" if best["has_seed_noise"] else ": seed noise is not in it")
+    return (
+        f"{words} {cost} ({comparison.baseline} {100 * (best['mean'] - best['delta']):.1f}; 95 % interval of the "
+        f"difference {_points(low)} to {_points(high)} points, {seeds})." + _reading(low, high, metric)
+    )
+
+
+def method_names(rows: Rows) -> list[str]:
+    """Name of the method of each row: short, and different for what differs (model, reference, fraction, budget).
+
+    Rows that share all key columns but were kept apart (other budget or data) are numbered in their order.
+    """
+    records = to_records(_records_frame(rows))
+    keys = [_key(row) for row in records]
+    titles: dict[tuple[Any, ...], str] = {}
+    for key in dict.fromkeys(keys):
+        namesakes = [other for other in dict.fromkeys(keys) if other[0] == key[0]]
+        models = {(other[1], other[2]) for other in dict.fromkeys(keys)}
+        parts = [f"{key[1]}, {key[2]} layers"] if len(models) > 1 else []
+        if len({(other[3], other[4]) for other in namesakes}) > 1:
+            layers = f", {key[4]} layers" if key[4] is not None else ""
+            parts.append(f"from {key[3]}{layers}" if key[3] is not None else "no reference")
+        if len({other[5] for other in namesakes}) > 1:
+            parts.append(f"{100 * key[5]:.4g} %")
+        titles[key] = f"{key[0]} ({'; '.join(parts)})" if parts else str(key[0])
+    seen: dict[tuple[Any, ...], int] = {}
+    names = []
+    for row, key in zip(records, keys, strict=True):
+        where = (*key, row["split"], row["role"], row["metric"])
+        seen[where] = seen.get(where, 0) + 1
+        names.append(titles[key] + (f" #{seen[where]}" if seen[where] > 1 else ""))
+    return names
+
+
+def escape_latex(text: str) -> str:
+    """Write text so that LaTeX prints it as it stands."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _tables(rows: Rows, metrics: Sequence[str] | None, baseline: str) -> list[_Table]:
+    frame = _records_frame(rows)
+    if frame.empty:
+        raise InputError("There are no rows to print; compare at least one finished run first.")
+    held = list(dict.fromkeys(frame["metric"]))
+    strangers = [metric for metric in metrics or [] if metric not in held]
+    if strangers:
+        raise InputError("The table cannot be made.", [unknown("metric in these rows", m, held) for m in strangers])
+    names = method_names(frame)
+    cells = {(name, row["split"], row["metric"]): row for name, row in zip(names, to_records(frame), strict=True)}
+    methods = list(dict.fromkeys(names))
+    tables = []
+    for metric in metrics or held:
+        sections = []
+        for role, title in ROLE_TITLES.items():
+            splits = list(dict.fromkeys(frame.loc[frame["role"] == role, "split"]))
+            entries = [(s, [_cell(cells.get((name, s, metric)), baseline) for name in methods]) for s in splits]
+            sections += [(title, entries)] if entries else []
+        shares = [_share(next(row for (n, _, _), row in cells.items() if n == name)) for name in methods]
+        sections.append(("Cost", [(f"FLOPs, share of {baseline}", shares)]))
+        arrow = "higher" if HIGHER_IS_BETTER.get(metric, True) else "lower"
+        title = f"{METRIC_TITLES.get(metric, metric)} in percent, {arrow} is better"
+        title += f"; difference to {baseline} with its 95 % interval, in points"
+        tables.append(_Table(title, methods, sections))
+    return tables
+
+
+def _cell(row: Mapping[str, Any] | None, baseline: str) -> str:
+    if row is None or row["mean"] is None:
+        return MISSING
+    text = f"{100 * row['mean']:.1f}"
+    if row["std"] is not None:
+        text += f" ± {100 * row['std']:.1f}"
+    if row["delta"] is None or row["method"] == baseline:
+        return text
+    return f"{text} ({_points(row['delta'])} [{_points(row['delta_low'])}, {_points(row['delta_high'])}])"
+
+
+def _share(row: Mapping[str, Any]) -> str:
+    return MISSING if row["cost_share"] is None else f"{row['cost_share']:.2f}"
+
+
+def _points(difference: float) -> str:
+    text = f"{100 * difference:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def _seeds(num_seeds: int) -> str:
+    return f"{num_seeds} seed{'s' * (num_seeds != 1)}"
+
+
+def _reading(low: float, high: float, metric: str) -> str:
+    """Read an interval in words: no difference shown is not the same as equality."""
+    if low <= 0 <= high:
+        return " The interval holds 0: neither is shown to be better."
+    better = (low > 0) == HIGHER_IS_BETTER[metric]
+    return f" The interval lies wholly on the {'better' if better else 'worse'} side."
+
+
+def _records_frame(rows: Rows) -> pd.DataFrame:
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=list(ROW_COLUMNS))
+    lacking = [column for column in ROW_COLUMNS if column not in frame]
+    if lacking:
+        raise InputError(f"Rows of a comparison need the columns {one_of(ROW_COLUMNS, limit=20)}; missing: {lacking}.")
+    return frame[list(ROW_COLUMNS)]
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ROW_COLUMNS[:6])
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_escape_markdown(cell) for cell in cells) + " |"
+
+
+def _escape_markdown(text: str) -> str:
+    """Keep a name with a bar, a star or an angle bracket from breaking the table; `**title**` is ours."""
+    if text.startswith("**") and text.endswith("**"):
+        return text
+    return "".join("\\" + character if character in "\\|*_`<[]" else character for character in text)
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(escape_latex(cell) for cell in cells) + r" \\"
