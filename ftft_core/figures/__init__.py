@@ -1,0 +1,41 @@
+"""Data frame to Plotly figure.
+
+Owns how data are drawn, in a light and a dark theme; not where they come from and not the page around them. Imports
+neither streamlit nor anything that trains.
+"""
+
+from ftft_core.figures.charts import (
+    empty_figure,
+    label_balance_figure,
+    learning_curve_figure,
+    loss_figure,
+    robustness_cost_figure,
+)
+from ftft_core.figures.map_figure import LABEL_COLUMNS, MapFigure, axis_range, data_map_figure, words
+from ftft_core.figures.sampling import MAX_DRAWN_POINTS, Density, Window, density, drawn_rows
+from ftft_core.figures.themes import DARK, LIGHT, THEMES, Theme, label_colours, plain, theme_named
+
+__all__ = [
+    "DARK",
+    "LABEL_COLUMNS",
+    "LIGHT",
+    "MAX_DRAWN_POINTS",
+    "THEMES",
+    "Density",
+    "MapFigure",
+    "Theme",
+    "Window",
+    "axis_range",
+    "data_map_figure",
+    "density",
+    "drawn_rows",
+    "empty_figure",
+    "label_balance_figure",
+    "label_colours",
+    "learning_curve_figure",
+    "loss_figure",
+    "plain",
+    "robustness_cost_figure",
+    "theme_named",
+    "words",
+]

@@ -1,0 +1,47 @@
+"""What pages share: the frame with its pickers, guards, cached reads, the map and what is selected on it.
+
+Owns everything of the browser that is not one page's alone. Imports nothing that trains, and no SQL is here.
+"""
+
+from ftft_core.ui import reads
+from ftft_core.ui.examples_table import draw_examples
+from ftft_core.ui.frame import (
+    Chosen,
+    as_text,
+    chosen,
+    draw_frame,
+    duration_words,
+    guard,
+    num_counted_epochs,
+    show_error,
+    theme,
+)
+from ftft_core.ui.map_component import DrawnMap, outline_drawn, show_map, window_in_view
+from ftft_core.ui.panel import close_example, draw_panel, open_example
+from ftft_core.ui.selecting import Selection, clear_token, current_selection, draw_rules, toggle_label
+
+__all__ = [
+    "Chosen",
+    "DrawnMap",
+    "Selection",
+    "as_text",
+    "chosen",
+    "clear_token",
+    "close_example",
+    "current_selection",
+    "draw_examples",
+    "draw_frame",
+    "draw_panel",
+    "draw_rules",
+    "duration_words",
+    "guard",
+    "num_counted_epochs",
+    "open_example",
+    "outline_drawn",
+    "reads",
+    "show_error",
+    "show_map",
+    "theme",
+    "toggle_label",
+    "window_in_view",
+]

@@ -1,0 +1,117 @@
+"""What pages read from the workspace, kept between interactions.
+
+Owns the keys of what is kept: the workspace's folder together with the state of its database or of the run. Data
+frames given out are shared between sessions and must not be changed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from ftft_core.comparison import Comparison
+from ftft_core.workspace import Workspace
+
+FOLDER_VARIABLE = "FTFT_WORKSPACE"
+DEFAULT_FOLDER = "workspace"
+DATABASE_NAME = "ftft.duckdb"
+
+
+def workspace_folder() -> Path:
+    """Folder of the workspace that this app shows."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER).expanduser().resolve()
+
+
+@st.cache_resource(show_spinner=False)
+def _workspace(folder: str) -> Workspace:
+    return Workspace(Path(folder))
+
+
+def open_workspace() -> Workspace:
+    """Return the workspace that this app shows, one object a process."""
+    return _workspace(str(workspace_folder()))
+
+
+def database_state() -> str:
+    """Say which state the database is in; it changes with whatever is written."""
+    folder = workspace_folder()
+    marks = []
+    for name in (DATABASE_NAME, f"{DATABASE_NAME}.wal"):
+        try:
+            found = (folder / name).stat()
+        except OSError:
+            continue
+        marks.append(f"{name}:{found.st_mtime_ns}:{found.st_size}")
+    return "|".join(marks)
+
+
+def runs(suite: str | None = None) -> pd.DataFrame:
+    """Return the runs of a suite, or all."""
+    return _runs(str(workspace_folder()), database_state(), suite)
+
+
+def suites() -> pd.DataFrame:
+    """Return the workspace's suites."""
+    return _suites(str(workspace_folder()), database_state())
+
+
+def subsets(suite: str | None = None) -> pd.DataFrame:
+    """Return the subsets of a suite, or all."""
+    return _subsets(str(workspace_folder()), database_state(), suite)
+
+
+def suite_labels(suite: str) -> tuple[str, ...]:
+    """Return a suite's labels in the order of the logits."""
+    return _suite_labels(str(workspace_folder()), database_state(), suite)
+
+
+def data_map(run: dict[str, Any], *, epochs: int | None) -> pd.DataFrame:
+    """Scores of every example of a run; kept until the run counts another epoch.
+
+    :raises FTFTError: if the run has no counted epoch.
+    """
+    return _data_map(str(workspace_folder()), str(run["run_id"]), str(run["counted_epochs"]), epochs)
+
+
+def compare(suite: str, *, baseline: str) -> Comparison:
+    """Compare a suite's finished runs; kept until one of them changes.
+
+    :raises FTFTError: as `Workspace.compare`.
+    """
+    listed = runs(suite)
+    finished = listed.loc[listed["status"] == "finished", ["run_id", "finished_at"]]
+    return _compare(str(workspace_folder()), finished.to_csv(index=False), suite, baseline)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _runs(folder: str, state: str, suite: str | None) -> pd.DataFrame:
+    return _workspace(folder).runs(suite)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _suites(folder: str, state: str) -> pd.DataFrame:
+    return _workspace(folder).suites()
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _subsets(folder: str, state: str, suite: str | None) -> pd.DataFrame:
+    return _workspace(folder).subsets(suite)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _suite_labels(folder: str, state: str, suite: str) -> tuple[str, ...]:
+    return _workspace(folder).suite_labels(suite)
+
+
+@st.cache_resource(show_spinner="Computing the map", max_entries=8)
+def _data_map(folder: str, run_id: str, counted: str, epochs: int | None) -> pd.DataFrame:
+    return _workspace(folder).data_map(run_id, epochs=epochs)
+
+
+@st.cache_resource(show_spinner="Comparing the runs", max_entries=16)
+def _compare(folder: str, finished: str, suite: str, baseline: str) -> Comparison:
+    return _workspace(folder).compare(suite, baseline=baseline)
