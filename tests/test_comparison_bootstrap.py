@@ -38,17 +38,22 @@ def test_a_label_absent_from_a_resampling_does_not_count():
 
 
 def test_seed_noise_alone_gives_students_interval():
-    # differences per seed 1, 2, 3: mean 2, s = 1, t(0.975, 2) = 4.303
-    found = difference(scores([1.0, 2.0, 3.0]), scores([0.0, 0.0, 0.0]))
-    assert found.delta == 2.0
-    assert found.high == pytest.approx(2 + 4.303 / np.sqrt(3), abs=0.05)
-    assert found.low == pytest.approx(2 - 4.303 / np.sqrt(3), abs=0.05)
+    # differences per seed 0.1, 0.2, 0.3: mean 0.2, s = 0.1, t(0.975, 2) = 4.303
+    found = difference(scores([0.1, 0.2, 0.3]), scores([0.0, 0.0, 0.0]))
+    assert found.delta == pytest.approx(0.2)
+    assert found.high == pytest.approx(0.2 + 0.4303 / np.sqrt(3), abs=0.005)
+    assert found.low == pytest.approx(0.2 - 0.4303 / np.sqrt(3), abs=0.005)
     assert found.has_seed_noise
 
 
 def test_two_seeds_are_told_to_say_little():
-    found = difference(scores([1.0, 2.0]), scores([0.0, 0.0]))
-    assert found.high - 1.5 == pytest.approx(12.71 * 0.5, rel=0.05)
+    found = difference(scores([0.1, 0.2]), scores([0.0, 0.0]))
+    assert found.high - 0.15 == pytest.approx(12.71 * 0.05, rel=0.05)
+
+
+def test_no_interval_reaches_beyond_what_scores_can_differ():
+    found = difference(scores([0.1, 0.9]), scores([0.0, 0.0]))
+    assert (found.low, found.high) == (-1.0, 1.0)
 
 
 def test_example_noise_alone_gives_the_normal_interval():

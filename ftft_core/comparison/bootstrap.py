@@ -140,7 +140,8 @@ def difference(method: SeedScores, baseline: SeedScores, *, seed: int = 0) -> Di
 
     Seeds are paired if both sides have exactly the same ones, else each side's are drawn on its own. Equal scores give
     0 and [0, 0]. The examples' part is centred before it is added: the calibration error of a resampling is too
-    high on average, and its excess would count twice. The interval always holds the estimate.
+    high on average, and its excess would count twice. The interval always holds the estimate, and lies in [-1, 1] as
+    every difference of scores in [0, 1] does.
 
     :param seed: of the order in which the seeds' draws meet the examples'.
     """
@@ -158,9 +159,8 @@ def difference(method: SeedScores, baseline: SeedScores, *, seed: int = 0) -> Di
     low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     at_most, at_least = int((replicates <= 0).sum()), int((replicates >= 0).sum())
     p_value = min(1.0, 2 * (1 + min(at_most, at_least)) / (1 + len(replicates)))
-    return Difference(
-        delta, min(float(low), delta), max(float(high), delta), p_value, all(len(points) > 1 for points in sides)
-    )
+    low, high = min(max(float(low), -1.0), delta), max(min(float(high), 1.0), delta)
+    return Difference(delta, low, high, p_value, all(len(points) > 1 for points in sides))
 
 
 def _t_quantiles(degrees_of_freedom: int, size: int) -> FloatArray:

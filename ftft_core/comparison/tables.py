@@ -61,11 +61,12 @@ def to_markdown(rows: Rows, *, metrics: Sequence[str] | None = None, baseline: s
     blocks = []
     for table in _tables(rows, metrics, baseline):
         width = len(table.methods)
-        lines = [f"### {table.title}", "", _markdown_row(["Split", *table.methods])]
+        lines = [f"### {_escape_markdown(table.title)}", ""]
+        lines.append(_markdown_row(["Split", *map(_escape_markdown, table.methods)]))
         lines.append("|---|" + "---:|" * width)
         for section, entries in table.sections:
             lines.append(_markdown_row([f"**{section}**", *[""] * width]))
-            lines += [_markdown_row([name, *cells]) for name, cells in entries]
+            lines += [_markdown_row([_escape_markdown(name), *cells]) for name, cells in entries]
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
 
@@ -228,13 +229,11 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_escape_markdown(cell) for cell in cells) + " |"
+    return "| " + " | ".join(cells) + " |"
 
 
 def _escape_markdown(text: str) -> str:
-    """Keep a name with a bar, a star or an angle bracket from breaking the table; `**title**` is ours."""
-    if text.startswith("**") and text.endswith("**"):
-        return text
+    """Keep a name from breaking the table or becoming a link, emphasis or HTML."""
     return "".join("\\" + character if character in "\\|*_`<[]" else character for character in text)
 
 

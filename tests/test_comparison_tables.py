@@ -1,0 +1,138 @@
+import io
+
+import pandas as pd
+import pytest
+
+from ftft_core.comparison import (
+    ROW_COLUMNS,
+    Comparison,
+    compare_runs,
+    conclude,
+    method_names,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+from ftft_core.errors import InputError
+
+
+def row(method, split="anli_r1", role="out_of_distribution", **fields):
+    defaults = {"model": "big", "num_layers": 12, "reference_model": None, "reference_layers": None, "fraction": 1.0}
+    defaults |= {"split": split, "role": role, "metric": "accuracy", "mean": 0.709, "std": None, "num_seeds": 1}
+    defaults |= {"delta": 0.0, "delta_low": 0.0, "delta_high": 0.0, "cost_share": 1.0}
+    return {"method": method, **defaults, **fields}
+
+
+FTFT = {
+    **{"mean": 0.713, "delta": 0.004, "delta_low": -0.012, "delta_high": 0.02, "cost_share": 0.67},
+    **{"reference_model": "small", "reference_layers": 4, "fraction": 0.33},
+}
+ROWS = [
+    *(row("erm"), row("erm", "matched", "in_distribution", std=0.004, num_seeds=2)),
+    *(row("ftft", **FTFT), row("ftft", "matched", "in_distribution", **{**FTFT, "mean": None, "num_seeds": 0})),
+]
+
+
+def comparison_of(*rows, has_seed_noise=False, baseline="erm"):
+    averages = pd.DataFrame(rows, columns=list(ROW_COLUMNS)).assign(has_seed_noise=has_seed_noise)
+    return Comparison(baseline, averages, averages, pd.DataFrame(), pd.DataFrame(), ())
+
+
+def test_markdown_has_methods_in_columns_and_splits_in_rows():
+    assert to_markdown(ROWS).splitlines()[2:] == [
+        "| Split | erm | ftft |",
+        "|---|---:|---:|",
+        "| **In distribution** |  |  |",
+        "| matched | 70.9 ± 0.4 | – |",
+        "| **Out of distribution** |  |  |",
+        r"| anli\_r1 | 70.9 | 71.3 (+0.4 [−1.2, +2.0]) |",
+        "| **Cost** |  |  |",
+        "| FLOPs, share of erm | 1.00 | 0.67 |",
+    ]
+
+
+def test_markdown_says_unit_and_direction():
+    assert to_markdown(ROWS).startswith("### Accuracy in percent, higher is better; difference to erm")
+    assert "lower is better" in to_markdown([row("erm", metric="ece")])
+
+
+def test_names_cannot_break_the_markdown_table():
+    assert r"| a\|b\[c\](d) | 70.9 |" in to_markdown([row("erm", "a|b[c](d)")])
+
+
+def test_latex_escapes_names_and_has_one_row_per_split():
+    text = to_latex([row("erm"), row("ftft", "50%_&#\\", **FTFT)])
+    assert r"anli\_r1 & 70.9 & -- \\" in text
+    assert r"50\%\_\&\#\textbackslash{} & -- & 71.3 (+0.4 [$-$1.2, +2.0]) \\" in text
+    assert text.count(r"\midrule") == 2
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+def test_csv_keeps_full_precision_and_the_promised_columns():
+    table = pd.read_csv(io.StringIO(to_csv([row("erm", mean=1 / 3)])))
+    assert tuple(table.columns) == ROW_COLUMNS
+    assert table["mean"][0] == 1 / 3
+    assert to_csv([]) == ",".join(ROW_COLUMNS) + "\n"
+
+
+def test_versions_of_a_method_are_told_apart_by_what_differs():
+    rows = [row("erm"), row("ftft", **FTFT), row("ftft", **{**FTFT, "fraction": 0.5}), row("ftft", **FTFT)]
+    assert method_names(rows) == ["erm", "ftft (33 %)", "ftft (50 %)", "ftft (33 %) #2"]
+    rows = [row("erm"), row("erm", model="small"), row("ftft"), row("ftft", reference_model="tiny")]
+    assert method_names(rows)[1] == "erm (small, 12 layers)"
+    assert method_names(rows)[2:] == ["ftft (big, 12 layers; no reference)", "ftft (big, 12 layers; from tiny)"]
+
+
+def test_only_asked_metrics_are_printed():
+    rows = [row("erm"), row("erm", metric="ece")]
+    assert to_markdown(rows, metrics=["ece"]).count("###") == 1
+    assert to_markdown(rows).count("###") == 2
+
+
+def test_tables_need_rows_and_known_metrics():
+    with pytest.raises(InputError, match="no rows to print"):
+        to_markdown([])
+    with pytest.raises(InputError, match="There is no metric in these rows 'f1'"):
+        to_latex(ROWS, metrics=["f1"])
+    with pytest.raises(InputError, match="missing: \\['cost_share'\\]"):
+        to_csv(pd.DataFrame(ROWS).drop(columns="cost_share"))
+
+
+def test_conclusion_says_score_cost_interval_and_what_it_leaves_out():
+    said = conclude(comparison_of(row("erm"), row("ftft", **FTFT)))
+    assert said == (
+        "ftft reaches 71.3 accuracy on average out of distribution at 0.67 of erm's cost in FLOPs (erm 70.9; 95 % "
+        "interval of the difference −1.2 to +2.0 points, 1 seed: seed noise is not in it). The interval holds 0: "
+        "neither is shown to be better."
+    )
+
+
+def test_conclusion_names_the_better_side():
+    better = {**FTFT, "delta_low": 0.001, "num_seeds": 5}
+    said = conclude(comparison_of(row("erm"), row("ftft", **better), has_seed_noise=True))
+    assert said.endswith("+2.0 points, 5 seeds). The interval lies wholly on the better side.")
+    said = conclude(comparison_of(row("erm", metric="ece"), row("ftft", **better, metric="ece")), metric="ece")
+    assert said.endswith("The interval lies wholly on the worse side.")
+
+
+def test_conclusion_admits_that_the_best_of_several_was_chosen():
+    said = conclude(comparison_of(row("erm"), row("ftft", **FTFT), row("ftft", **{**FTFT, "mean": 0.8})))
+    assert said.startswith("ftft reaches 80.0 accuracy on average out of distribution in the best of 2 versions")
+
+
+def test_conclusion_without_a_baseline_or_the_method():
+    alone = row("ftft", **{**FTFT, "delta": None, "delta_low": None, "delta_high": None})
+    assert conclude(comparison_of(alone)).endswith("(1 seed); there is no erm run to compare it with.")
+    assert "about ftft: no run of it" in conclude(comparison_of(row("erm")))
+    assert conclude(comparison_of(row("erm")), method="erm").endswith("it is the baseline.")
+    with pytest.raises(InputError, match="no metric in this comparison 'f1'"):
+        conclude(comparison_of(row("erm")), metric="f1")
+
+
+def test_in_distribution_speaks_where_nothing_else_was_measured():
+    rows = [row("erm", role="in_distribution"), row("ftft", role="in_distribution", **FTFT)]
+    assert "on average in distribution" in conclude(comparison_of(*rows))
+
+
+def test_an_empty_comparison_makes_an_empty_csv():
+    assert to_csv(compare_runs([], [], ("a",)).rows).count("\n") == 1
