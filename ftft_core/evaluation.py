@@ -28,7 +28,7 @@ def predict(
     """
     was_training = model.training
     model.eval()
-    mine = np.arange(accelerator.process_index, tokens.num_examples, accelerator.num_processes)
+    mine = np.arange(accelerator.process_index, len(tokens), accelerator.num_processes)
     predicted = [
         (rows, _forward(model, tokens, rows, length, pad_token_id, accelerator))
         for rows, length in evaluation_batches(tokens.lengths, mine)

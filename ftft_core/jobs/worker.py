@@ -67,7 +67,8 @@ def train(queue: Queue, folder: RunFolder) -> None:
         folder.claim("starting", pid=process.pid)
     status = process.wait()
     state = folder.read_state()
-    if state["status"] == "running":
+    # Somebody who looked in between may have recorded the run as lost already; here the reason is known.
+    if state["status"] in {"running", "lost"}:
         folder.set_status(*_last_word(folder, status))
 
 

@@ -103,7 +103,10 @@ class Database:
 
 def _connect(path: Path) -> Connection:
     # Nothing is ever fetched: what DuckDB needs here is compiled into it.
-    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
     deadline = time.monotonic() + WAIT_SECONDS
     pause = _FIRST_PAUSE_SECONDS
     while True:

@@ -15,7 +15,7 @@ from ftft_core.cartography import DATA_MAP_COLUMNS, compute_data_map
 from ftft_core.dynamics import TrainingDynamics
 from ftft_core.errors import RunError, WorkspaceError
 from ftft_core.store.connection import Connection
-from ftft_core.store.rows import fetch_one, insert
+from ftft_core.store.rows import fetch_one, fetch_table, insert
 
 _SCORE_COLUMNS = [name for name in DATA_MAP_COLUMNS if name not in {"example_id", "label"}]
 
@@ -104,7 +104,7 @@ def counted_epochs(connection: Connection, run_no: int) -> list[int]:
     rows = connection.execute(
         "SELECT epoch FROM base.epochs WHERE run_no = ? AND counted ORDER BY epoch", [run_no]
     ).fetchall()
-    return [int(epoch) for epoch, in rows]
+    return [int(epoch) for (epoch,) in rows]
 
 
 def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics, NDArray[np.int64]]:
@@ -117,9 +117,7 @@ def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics
             connection, "SELECT labels FROM base.suites JOIN base.runs USING (suite_no) WHERE run_no = ?", [run_no]
         )[0]
     )
-    rows = connection.execute(
-        "SELECT epoch, position, logits FROM base.dynamics WHERE run_no = ?", [run_no]
-    ).to_arrow_table()
+    rows = fetch_table(connection, "SELECT epoch, position, logits FROM base.dynamics WHERE run_no = ?", [run_no])
     if rows.num_rows == 0:
         raise RunError("The run has recorded no epoch yet, so there is no data map to show; wait for its first epoch.")
     epoch = rows["epoch"].to_numpy()
@@ -177,12 +175,13 @@ def read_predictions(connection: Connection, run_no: int, split: str) -> tuple[p
 
     Both are empty when the run has no predictions on the split.
     """
-    rows = connection.execute(
+    rows = fetch_table(
+        connection,
         'SELECT e.example_id, e.label, e."group", p.logits FROM base.predictions p JOIN base.runs r USING (run_no)'
         " JOIN base.examples e ON e.suite_no = r.suite_no AND e.split = p.split AND e.position = p.position"
         " WHERE p.run_no = ? AND p.split = ? ORDER BY p.position",
         [run_no, split],
-    ).to_arrow_table()
+    )
     flat = rows["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     logits = flat.reshape(rows.num_rows, -1) if rows.num_rows else np.empty((0, 0), dtype=np.float32)
     return rows.drop_columns(["logits"]).to_pandas(), logits

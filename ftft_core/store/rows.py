@@ -35,3 +35,8 @@ def fetch_one(connection: Connection, query: str, values: Sequence[object] = ())
     rows = connection.execute(query, list(values)).fetchall()
     assert len(rows) == 1, query
     return tuple(rows[0])
+
+
+def fetch_table(connection: Connection, query: str, values: Sequence[object] = ()) -> pa.Table:
+    """Run a query and give its rows as an Arrow table."""
+    return connection.execute(query, list(values)).to_arrow_table()

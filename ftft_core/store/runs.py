@@ -44,6 +44,13 @@ def add_run(connection: Connection, run: Mapping[str, Any]) -> None:
     connection.execute(f"INSERT INTO base.runs ({columns}) VALUES ({marks})", list(values.values()))
 
 
+def free_name(connection: Connection, stem: str) -> str:
+    """Give a name that no run has: `stem`, numbered if it is in use."""
+    taken = {name for (name,) in connection.execute("SELECT name FROM base.runs").fetchall()}
+    numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
+    return stem if stem not in taken else next(name for name in numbered if name not in taken)
+
+
 def find_run(connection: Connection, reference: str) -> tuple[int, str]:
     """Give number and id of the run with this id or name.
 
@@ -53,7 +60,7 @@ def find_run(connection: Connection, reference: str) -> tuple[int, str]:
         "SELECT run_no, run_id FROM base.runs WHERE run_id = $1 OR name = $1 ORDER BY run_id = $1 DESC", [reference]
     ).fetchone()
     if row is None:
-        names = [name for name, in connection.execute("SELECT name FROM base.runs ORDER BY run_no DESC").fetchall()]
+        names = [name for (name,) in connection.execute("SELECT name FROM base.runs ORDER BY run_no DESC").fetchall()]
         raise NotFoundError(unknown("run", reference, names))
     return int(row[0]), str(row[1])
 
@@ -109,7 +116,7 @@ def users_of_run(connection: Connection, run_no: int) -> list[str]:
         " UNION ALL SELECT 'subset ' || name FROM base.subsets WHERE source_run_no = $1",
         [run_no],
     ).fetchall()
-    return [str(user) for user, in rows]
+    return [str(user) for (user,) in rows]
 
 
 def remove_run(connection: Connection, run_no: int) -> None:

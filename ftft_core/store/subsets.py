@@ -66,7 +66,7 @@ def _free_name(connection: Connection, recipe: Recipe) -> str:
     stem = "selection" if recipe.strategy is None else recipe.strategy.replace(":", "-")
     if recipe.fraction is not None:
         stem += f"-{100 * recipe.fraction:.3g}"
-    taken = {name for name, in connection.execute("SELECT name FROM base.subsets").fetchall()}
+    taken = {name for (name,) in connection.execute("SELECT name FROM base.subsets").fetchall()}
     numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
     return stem if stem not in taken else next(name for name in numbered if name not in taken)
 
@@ -82,7 +82,7 @@ def find_subset(connection: Connection, reference: str) -> tuple[int, str]:
     ).fetchone()
     if row is None:
         names = connection.execute("SELECT name FROM base.subsets ORDER BY subset_no DESC").fetchall()
-        raise NotFoundError(unknown("subset", reference, [name for name, in names]))
+        raise NotFoundError(unknown("subset", reference, [name for (name,) in names]))
     return int(row[0]), str(row[1])
 
 
@@ -123,7 +123,7 @@ def remove_subset(connection: Connection, reference: str) -> None:
     if users:
         raise InputError(
             f"Subset '{reference}' was not removed: runs were trained on it. Remove them first.",
-            [f"run {name}" for name, in users],
+            [f"run {name}" for (name,) in users],
         )
     connection.execute("DELETE FROM base.subset_examples WHERE subset_no = ?", [subset_no])
     connection.execute("DELETE FROM base.subsets WHERE subset_no = ?", [subset_no])

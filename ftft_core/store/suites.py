@@ -20,10 +20,7 @@ def add_suite(connection: Connection, suite: Suite) -> None:
 
     :raises NameTakenError: when its name is in use.
     """
-    if suite.name in suite_names(connection):
-        raise NameTakenError(
-            f"A suite named '{suite.name}' is there already; choose another name, or `ftft suite remove` it first."
-        )
+    check_name(connection, suite.name)
     suite_no = next_number(connection)
     connection.execute(
         "INSERT INTO base.suites VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -53,7 +50,7 @@ def add_suite(connection: Connection, suite: Suite) -> None:
         rows = pa.table({"position": pa.array(range(len(split.examples)), pa.int64()), **columns})
         insert(
             connection,
-            "INSERT INTO base.examples SELECT ?, ?, position, example_id, text, text_pair, label, \"group\" FROM rows",
+            'INSERT INTO base.examples SELECT ?, ?, position, example_id, text, text_pair, label, "group" FROM rows',
             rows,
             [suite_no, split.name],
         )
@@ -72,7 +69,8 @@ def remove_suite(connection: Connection, name: str) -> None:
     ).fetchall()
     if users:
         raise InputError(
-            f"Suite '{name}' is in use and was not removed; remove what uses it first.", [str(user) for user, in users]
+            f"Suite '{name}' is in use and was not removed; remove what uses it first.",
+            [str(user) for (user,) in users],
         )
     for table in ("examples", "splits", "suites"):
         connection.execute(f"DELETE FROM base.{table} WHERE suite_no = ?", [suite_no])
@@ -80,7 +78,7 @@ def remove_suite(connection: Connection, name: str) -> None:
 
 def suite_names(connection: Connection) -> list[str]:
     """Give the names of all suites, in the order in which they were added."""
-    return [str(name) for name, in connection.execute("SELECT name FROM base.suites ORDER BY suite_no").fetchall()]
+    return [str(name) for (name,) in connection.execute("SELECT name FROM base.suites ORDER BY suite_no").fetchall()]
 
 
 def find_suite(connection: Connection, name: str) -> int:
@@ -161,4 +159,15 @@ def search_examples(connection: Connection, suite: str, split: str, contains: st
         f"SELECT example_id FROM base.examples WHERE suite_no = $1 AND split = $2 AND ({condition}) ORDER BY position",
         [find_suite(connection, suite), split, contains],
     ).fetchall()
-    return [str(example_id) for example_id, in rows]
+    return [str(example_id) for (example_id,) in rows]
+
+
+def check_name(connection: Connection, name: str) -> None:
+    """Refuse a suite's name that is in use.
+
+    :raises NameTakenError: when it is.
+    """
+    if name in suite_names(connection):
+        raise NameTakenError(
+            f"A suite named '{name}' is there already; choose another name, or `ftft suite remove` it first."
+        )

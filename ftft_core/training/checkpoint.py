@@ -155,7 +155,7 @@ def _set_random(tensors: dict[str, torch.Tensor]) -> None:
     torch.set_rng_state(tensors["torch"])
     random.setstate((3, tuple(tensors["python"].tolist()), None))
     numpy_key = tensors["numpy"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", numpy_key, int(tensors["numpy_position"][0])))
+    np.random.set_state(("MT19937", numpy_key, int(tensors["numpy_position"][0]), 0, 0.0))
     if "cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["cuda"])
     if "mps" in tensors and torch.backends.mps.is_available():

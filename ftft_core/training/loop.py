@@ -136,7 +136,7 @@ def _finish_epoch(setup: Setup, reporter: Reporter, counters: Counters, dev: tup
         started = time.perf_counter()
         logits = _predict(setup, reporter, tokens)
         counters.evaluation_seconds += time.perf_counter() - started
-        batches = evaluation_batches(tokens.lengths, np.arange(tokens.num_examples))
+        batches = evaluation_batches(tokens.lengths, np.arange(len(tokens)))
         counters.evaluation_flops += sum(setup.meter.forward((len(rows), length)) for rows, length in batches)
         reporter.scores(counters, split.name, _score(setup, split, logits), final=False)
     counters.epoch += 1
@@ -180,7 +180,7 @@ def _make_reporter(setup: Setup, splits: dict[str, tuple[Split, TokenisedSplit]]
 
 
 def _padded_tokens(tokens: TokenisedSplit) -> float:
-    batches = evaluation_batches(tokens.lengths, np.arange(tokens.num_examples))
+    batches = evaluation_batches(tokens.lengths, np.arange(len(tokens)))
     return float(sum(len(rows) * length for rows, length in batches))
 
 

@@ -101,9 +101,7 @@ def prepare(folder: RunFolder) -> Setup:
     train_ids = suite.train.examples["example_id"].to_numpy()[data.positions]
     recorder = DynamicsRecorder(train_ids, data.labels, label_names=suite.labels)
     parts = TrainingParts(model, optimizer, scheduler, recorder, accelerator)
-    return Setup(
-        folder, config, suite, data, order, num_steps, parts, tokenizer, objective_of(config.method), meter
-    )
+    return Setup(folder, config, suite, data, order, num_steps, parts, tokenizer, objective_of(config.method), meter)
 
 
 def count_steps(budget: BudgetConfig, order: BatchOrder, meter: FlopMeter) -> int:

@@ -1,0 +1,19 @@
+"""`Workspace`: a folder with a database and runs, and everything that one can do with it.
+
+The one facade behind the command line and the pages: it opens the database briefly for each piece of work, takes in
+what training processes left, and queues runs. It never imports torch. Names or ids are accepted wherever a run or a
+subset is asked for.
+"""
+
+from ftft_core.workspace.results import ComparisonReport, Results
+from ftft_core.workspace.runs import REFERENCE_METHODS, RunProgress
+
+
+class Workspace(Results):
+    """A folder with `ftft.duckdb` and `runs/`, made if it is not there.
+
+    Its methods come from one class per kind of thing: `Suites`, `Runs`, `Maps` (with subsets) and `Results`.
+    """
+
+
+__all__ = ["REFERENCE_METHODS", "ComparisonReport", "RunProgress", "Workspace"]

@@ -1,0 +1,136 @@
+"""What one can learn from finished runs: comparisons and transfer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ftft_core import store
+from ftft_core.comparison import (
+    ComparedSplit,
+    Comparison,
+    RunResult,
+    SplitPredictions,
+    Transfer,
+    compare_runs,
+    conclude,
+    cost_table,
+    transfer_matrix,
+)
+from ftft_core.errors import FingerprintError, InputError
+from ftft_core.store import dynamics as dynamics_store
+from ftft_core.store import runs as run_store
+from ftft_core.store import suites as suite_store
+from ftft_core.workspace.maps import Maps
+
+_COSTS = ("train_flops", "train_seconds", "num_optimizer_steps", "num_examples_seen")
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """A comparison of a suite's finished runs, with its costs and what can be concluded."""
+
+    comparison: Comparison
+    costs: pd.DataFrame
+    """One row per method, see `comparison.cost_table`."""
+    conclusion: str
+    """One sentence."""
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """One row per method, split and metric."""
+        return self.comparison.rows
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is missing or narrows what the numbers mean."""
+        return self.comparison.notes
+
+
+class Results(Maps):
+    """Comparing runs."""
+
+    def compare(self, suite: str, *, baseline: str = "erm") -> ComparisonReport:
+        """Compare the finished runs of a suite on every split but training, from their stored predictions."""
+        with self.database.reading() as connection:
+            labels = suite_store.read_suite_facts(connection, suite)["labels"]
+            rows = suite_store.list_splits(connection, suite)
+            splits = [
+                ComparedSplit(row.split, row.role, row.label_map) for row in rows.itertuples() if row.role != "train"
+            ]
+            runs = run_store.list_runs(connection, suite)
+            finished = runs[(runs["status"] == "finished") & (runs["method"] != "reference")]
+            results = [_result(connection, row, runs, splits) for row in finished.to_dict("records")]
+        comparison = compare_runs(results, splits, labels, baseline=baseline)
+        return ComparisonReport(comparison, cost_table(results, baseline=baseline), conclude(comparison))
+
+    def transfer(self, references: Sequence[str], *, fraction: float = 1 / 3) -> Transfer:
+        """Compare the data maps of two or more runs on the same data, keyed by the names of the runs.
+
+        :raises FingerprintError: when they were trained on other data.
+        """
+        runs = [self.run(reference) for reference in references]
+        if len({run["run_id"] for run in runs}) < 2:
+            raise InputError(f"Transfer needs at least two different runs; received {len(runs)}.")
+        fingerprints = {run["training_fingerprint"]: run["name"] for run in runs}
+        if len(fingerprints) > 1:
+            raise FingerprintError(
+                f"The runs {', '.join(fingerprints.values())} were trained on different data, so their maps can't be "
+                "compared; give runs on one suite."
+            )
+        maps = {run["name"]: self.data_map(run["run_id"]) for run in runs}
+        return transfer_matrix(maps, fraction=fraction)
+
+
+def _result(
+    connection: store.Connection, run: Mapping[str, Any], runs: pd.DataFrame, splits: Sequence[ComparedSplit]
+) -> RunResult:
+    """Gather what a comparison needs of a finished run; the cost of its reference is added to its own."""
+    run_no, _ = run_store.find_run(connection, run["run_id"])
+    predictions = {}
+    for split in splits:
+        examples, logits = dynamics_store.read_predictions(connection, run_no, split.name)
+        if len(examples):
+            groups = examples["group"].to_numpy(dtype=object) if examples["group"].notna().any() else None
+            ids, labels = (examples[name].to_numpy(dtype=object) for name in ("example_id", "label"))
+            predictions[split.name] = SplitPredictions(ids, labels, logits, groups)
+    reference = None
+    if isinstance(run["reference_run"], str):
+        reference = runs[runs["run_id"] == run["reference_run"]].iloc[0]
+    flops, seconds, steps, examples_seen = (
+        run[name] + (reference[name] if reference is not None else 0) for name in _COSTS
+    )
+    config = json.loads(run["config"])
+    return RunResult(
+        run_id=run["run_id"],
+        method=run["method"],
+        model=run["model"],
+        num_layers=int(run["num_layers"]),
+        seed=int(run["seed"]),
+        fraction=float(run["fraction"]),
+        predictions=predictions,
+        reference_model=None if reference is None else reference["model"],
+        reference_layers=None if reference is None else int(reference["num_layers"]),
+        total_flops=float(flops),
+        train_seconds=float(seconds),
+        num_optimizer_steps=int(steps),
+        num_examples_seen=int(examples_seen),
+        facts={
+            "suite_fingerprint": run["suite_fingerprint"],
+            "budget": _budget_in_words(config["budget"]),
+            **{f"training.{name}": value for name, value in config["training"].items() if name in _TRAINING_FACTS},
+        },
+    )
+
+
+_TRAINING_FACTS = ("learning_rate", "batch_size", "weight_decay", "warmup_fraction", "gradient_clip_norm", "max_length")
+
+
+def _budget_in_words(budget: Mapping[str, float | None]) -> str:
+    """Word a budget; a budget in FLOPs follows from other runs and differs a little from seed to seed."""
+    (name, value), *_ = ((name, value) for name, value in budget.items() if value is not None)
+    return "matched FLOPs" if name == "max_flops" else f"{name} {value:g}"

@@ -1,0 +1,257 @@
+"""What one can do with runs."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from ftft_core import store
+from ftft_core.config import RunConfig
+from ftft_core.errors import InputError, RunError
+from ftft_core.metrics import METRICS
+from ftft_core.modeling.checkpoints import count_layers, locate_model
+from ftft_core.run_folder import ENDED, RunFolder
+from ftft_core.store import runs as run_store
+from ftft_core.store import subsets as subset_store
+from ftft_core.store import suites as suite_store
+from ftft_core.workspace.base import WorkspaceBase
+
+REFERENCE_METHODS = frozenset({"cartography", "ftft", "hard", "easy", "forgetting", "el2n", "aum"})
+"""Methods whose subset comes from another run's dynamics, whose cost is then added."""
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How a run is doing, read from its files; what is not known yet is None."""
+
+    status: str
+    message: str
+    stage: str | None
+    """`training`, or which split is being evaluated."""
+    step: int | None
+    num_steps: int | None
+    epoch: int | None
+    num_epochs: int | None
+    loss: float | None
+    """Mean cross-entropy of the latest steps, in nats."""
+    fraction: float
+    """Share of the work that is done, in [0, 1]."""
+    seconds_left: float | None
+    seconds_elapsed: float | None
+    """Seconds spent in training steps."""
+    dev_scores: dict[str, float]
+    """Latest scores on the dev split, by metric."""
+    updated_at: float | None
+    """Unix time."""
+
+
+class Runs(WorkspaceBase):
+    """Queueing, watching, stopping, resuming and removing runs."""
+
+    def submit(self, config: RunConfig) -> str:
+        """Queue a run, see that a worker is alive, and give the run's id at once.
+
+        :raises InputError: when suite, subset, reference, model or name can't be used.
+        """
+        run_id = self.queue_run(config)
+        self._queue.ensure_worker()
+        return run_id
+
+    def queue_run(self, config: RunConfig) -> str:
+        """Queue a run without starting a worker."""
+        num_layers = count_layers(config.model, config.layers)
+        location = locate_model(config.model)
+        if Path(location).is_dir() and Path(config.model).expanduser().is_dir():
+            # The training process may run in another folder.
+            config = config.model_copy(update={"model": location})
+        run_id = f"r{secrets.token_hex(4)}"
+        with self.database.writing() as connection:
+            facts = suite_store.read_suite_facts(connection, config.suite)
+            suite_no = suite_store.find_suite(connection, config.suite)
+            suite_folder = self.folder / "suites" / facts["fingerprint"]
+            if not suite_folder.exists():
+                raise InputError(
+                    f"Suite '{config.suite}' has no texts (it came with imported dynamics), so nothing can be trained "
+                    "on it; add the data with `ftft suite add` and import the dynamics with --suite."
+                )
+            subset_no, subset, source_run, fraction = self._resolve_subset(connection, config)
+            reference = config.reference or (source_run if config.method in REFERENCE_METHODS else None)
+            reference_no = self._resolve_reference(connection, reference, config.suite)
+            name = config.name or run_store.free_name(connection, _run_name(config, num_layers))
+            config = config.model_copy(update={"name": name})
+            run_store.add_run(
+                connection,
+                {
+                    "run_id": run_id,
+                    "name": name,
+                    "suite_no": suite_no,
+                    "suite_fingerprint": facts["fingerprint"],
+                    "training_fingerprint": facts["training_fingerprint"],
+                    "model": config.model,
+                    "num_layers": num_layers,
+                    "subset_no": subset_no,
+                    "method": config.method,
+                    "seed": config.seed,
+                    "reference_run_no": reference_no,
+                    "fraction": fraction,
+                    "config": config.model_dump_json(),
+                },
+            )
+        # Written after the row: a folder without a row would train unseen, a row without a folder is reported.
+        self._queue.folder(run_id).create(
+            {
+                "run_id": run_id,
+                "suite_folder": str(suite_folder.relative_to(self.folder)),
+                "suite_fingerprint": facts["fingerprint"],
+                "config": config.model_dump(mode="json"),
+            },
+            subset=subset,
+        )
+        return run_id
+
+    def _resolve_subset(
+        self, connection: store.Connection, config: RunConfig
+    ) -> tuple[int | None, pa.Table | None, str | None, float]:
+        """Give number, table of positions and weights, source run, and share of the training data."""
+        if config.subset is None:
+            return None, None, None, 1.0
+        row = subset_store.read_subset(connection, config.subset)
+        if row["suite"] != config.suite:
+            raise InputError(
+                f"Subset '{config.subset}' is of suite '{row['suite']}', not of '{config.suite}'; "
+                "train on its own suite, or select from a run on this one."
+            )
+        subset_no, _ = subset_store.find_subset(connection, config.subset)
+        examples = subset_store.read_subset_examples(connection, config.subset)
+        splits = suite_store.list_splits(connection, config.suite).set_index("role")
+        table = pa.table({"position": examples["position"].to_numpy(), "weight": examples["weight"].to_numpy()})
+        return subset_no, table, row["source_run"], len(examples) / int(splits.loc["train", "num_examples"])
+
+    def _resolve_reference(self, connection: store.Connection, reference: str | None, suite: str) -> int | None:
+        if reference is None:
+            return None
+        run_no, run_id = run_store.find_run(connection, reference)
+        row = run_store.read_run(connection, run_id)
+        if row["suite"] != suite:
+            raise InputError(f"Reference '{reference}' is a run on suite '{row['suite']}', not on '{suite}'.")
+        return run_no
+
+    def runs(self, suite: str | None = None) -> pd.DataFrame:
+        """Give the view `runs`, oldest first; of one suite, or of all."""
+        with self.database.reading() as connection:
+            return run_store.list_runs(connection, suite)
+
+    def run(self, reference: str) -> dict[str, Any]:
+        """Give one row of the view `runs`."""
+        with self.database.reading() as connection:
+            return run_store.read_run(connection, reference)
+
+    def run_folder(self, reference: str) -> RunFolder:
+        """Give the folder of a run."""
+        with self.database.reading() as connection:
+            return self._queue.folder(run_store.find_run(connection, reference)[1])
+
+    def cancel(self, reference: str) -> None:
+        """Stop a run; it can be resumed."""
+        self._queue.cancel(self._queued(reference))
+        self.sync()
+
+    def resume(self, reference: str) -> None:
+        """Queue a run that has not finished again; it goes on from its newest checkpoint."""
+        self._queue.resume(self._queued(reference))
+        self.sync()
+
+    def _queued(self, reference: str) -> RunFolder:
+        folder = self.run_folder(reference)
+        if not (folder.path / "state.json").exists():
+            raise RunError(
+                f"Run '{reference}' has no folder in {self._queue.runs}: it was imported, or its folder was deleted. "
+                "There is nothing to go on from; remove the run, or train it again."
+            )
+        return folder
+
+    def remove_run(self, reference: str) -> None:
+        """Delete a run, its folder, and all that came of it.
+
+        :raises InputError: when subsets or runs were made from it.
+        """
+        with self.database.reading() as connection:
+            run_no, run_id = run_store.find_run(connection, reference)
+            users = run_store.users_of_run(connection, run_no)
+        if users:
+            raise InputError(f"Run '{reference}' was not removed: others were made from it. Remove them first.", users)
+        folder = self._queue.folder(run_id)
+        if (folder.path / "state.json").exists():
+            if folder.true_state()["status"] not in ENDED:
+                self._queue.cancel(folder)
+            self._queue.kill(folder)
+        with self.database.writing() as connection:
+            run_store.remove_run(connection, run_no)
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+    def progress(self, reference: str) -> RunProgress:
+        """Say how a run is doing, from its files."""
+        folder = self.run_folder(reference)
+        if not (folder.path / "state.json").exists():
+            row = self.run(reference)
+            state, progress = {"status": row["status"], "message": row["message"]}, {}
+        else:
+            state, progress = self._queue.settle(folder), folder.read_progress()
+        dev = [record for record in folder.read_history() if record.get("split") == "dev"]
+        scores = {str(name): float(dev[-1][name]) for name in METRICS if name in dev[-1]} if dev else {}
+        is_over = state["status"] == "finished"
+        return RunProgress(
+            status=state["status"],
+            message=state["message"],
+            stage=progress.get("stage"),
+            step=progress.get("step"),
+            num_steps=progress.get("num_steps"),
+            epoch=progress.get("epoch"),
+            num_epochs=progress.get("num_epochs"),
+            loss=progress.get("loss"),
+            fraction=1.0 if is_over else progress.get("fraction", 0.0),
+            seconds_left=0.0 if is_over else progress.get("seconds_left"),
+            seconds_elapsed=progress.get("train_seconds"),
+            dev_scores=scores,
+            updated_at=progress.get("updated_at"),
+        )
+
+    def loss_history(self, reference: str) -> pd.DataFrame:
+        """Give step, epoch, loss, learning_rate and dev_accuracy of a run; one row per logged step or evaluation."""
+        records = [
+            {**record, "dev_accuracy": record.get("accuracy")}
+            for record in self.run_folder(reference).read_history()
+            if record["kind"] == "step" or record.get("split") == "dev"
+        ]
+        columns = ["step", "epoch", "loss", "learning_rate", "dev_accuracy"]
+        return pd.DataFrame(records, columns=columns).astype({"step": "int64"} if records else {})
+
+    def log_tail(self, reference: str, lines: int = 20) -> str:
+        """Give the last lines that a run's training process printed."""
+        log = self.run_folder(reference).log
+        return (
+            "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) if log.exists() else ""
+        )
+
+    def queue(self) -> pd.DataFrame:
+        """Give what runs and waits: run_id, name, status, position (0 runs, 1 is next), seconds_left."""
+        names = self.runs().set_index("run_id")["name"].to_dict()
+        rows = []
+        for position, folder in [*((0, f) for f in self._queue.running()), *enumerate(self._queue.waiting(), 1)]:
+            status = "running" if position == 0 else "queued"
+            left = folder.read_progress().get("seconds_left")
+            rows.append((folder.run_id, names.get(folder.run_id, folder.run_id), status, position, left))
+        return pd.DataFrame(rows, columns=["run_id", "name", "status", "position", "seconds_left"])
+
+
+def _run_name(config: RunConfig, num_layers: int) -> str:
+    """Name a run for what it is: suite, method, model with its layers, and seed."""
+    model = Path(config.model).name.lower()
+    stem = f"{config.suite}-{config.method}-{model}-{num_layers}l-{config.seed}"
+    return "".join(character if character.isalnum() or character in "._-" else "-" for character in stem)[:90]
