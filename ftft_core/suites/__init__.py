@@ -1,0 +1,43 @@
+"""Suites: loading to canonical columns, validation, fingerprints, tokenising.
+
+    suite         what a suite is: Split, Suite, roles, names
+    spec          the YAML that describes one
+    loading       spec or data frames to a suite
+    reading       a source (file, glob, folder, hub) to raw cells
+    formats       the bytes of one file to rows
+    columns       what a text, a label, an id and a group may be
+    problems      problems with their places, all reported together
+    validation    labels, label maps, warnings
+    fingerprints  what tells one content from another
+    canonical     the folder that a training process reads
+    tokenising    texts to token ids
+    sample        the sample suite, from installed packages
+
+Owns no training and no database: a suite is data, checked.
+"""
+
+from ftft_core.suites.canonical import read_suite, write_suite
+from ftft_core.suites.loading import load_suite
+from ftft_core.suites.sample import build_sample_suite
+from ftft_core.suites.spec import SuiteSpec, read_spec
+from ftft_core.suites.suite import COLUMNS, DEV, IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, ROLES, TRAIN, Split, Suite
+from ftft_core.suites.tokenising import TokenisedSplit, tokenise
+
+__all__ = [
+    "COLUMNS",
+    "DEV",
+    "IN_DISTRIBUTION",
+    "OUT_OF_DISTRIBUTION",
+    "ROLES",
+    "TRAIN",
+    "Split",
+    "Suite",
+    "SuiteSpec",
+    "TokenisedSplit",
+    "build_sample_suite",
+    "load_suite",
+    "read_spec",
+    "read_suite",
+    "tokenise",
+    "write_suite",
+]
