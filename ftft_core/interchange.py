@@ -44,19 +44,15 @@ def read_cartography(path: str | Path, *, label_names: Sequence[str] | None = No
         not in every epoch, changed gold label, or row of logits that is not of the same number of finite numbers.
     """
     folder = _dynamics_folder(Path(path))
-    epochs, problems = _epoch_files(folder)
-    readings = [_read_epoch(file, epoch, problems) for epoch, file in epochs]
-    if not readings or not readings[0].rows:
-        problems.append(f"{folder} holds no record of a first epoch.")
-    else:
-        _check_epochs_agree(readings, problems)
+    files, problems = _epoch_files(folder)
+    epochs: list[_Epoch] = []
+    for number, file in files:
+        epochs.append(_read_epoch(file, number, epochs[0] if epochs else None, problems))
     _raise_if(problems, folder)
-    ids = list(readings[0].rows)
-    # (epochs, N, classes)
-    logits = np.array([[reading.rows[example_id][0] for example_id in ids] for reading in readings], dtype=np.float32)
-    labels = np.array([readings[0].rows[example_id][1] for example_id in ids], dtype=np.int64)
+    # (epochs, N, classes), each epoch's rows in the order of the first epoch's
+    logits = np.stack([epoch.logits[[epoch.row_of[example_id] for example_id in epochs[0].row_of]] for epoch in epochs])
     names = label_names if label_names is not None else _label_names_beside(folder)
-    return TrainingDynamics.from_arrays(ids, labels, logits, label_names=names)
+    return TrainingDynamics.from_arrays(epochs[0].row_of, epochs[0].golds, logits, label_names=names)
 
 
 def write_cartography(dynamics: TrainingDynamics, folder: str | Path) -> Path:
@@ -122,7 +118,7 @@ def from_ftft(
     """
     if not isinstance(uid_to_logits, Mapping) or not uid_to_logits:
         raise InputError(f"{what} must hold a dictionary from example id to logits; it holds something else.")
-    rows = {str(example_id): _as_array(values) for example_id, values in uid_to_logits.items()}
+    rows = {str(example_id): _as_array(values, what) for example_id, values in uid_to_logits.items()}
     gold = {str(example_id): label for example_id, label in labels.items()}
     shapes = {values.shape for values in rows.values()}
     problems = []
@@ -147,12 +143,15 @@ def from_ftft(
     return TrainingDynamics.from_arrays(ids, list(gold.values()), logits, seen=seen, label_names=label_names)
 
 
-class _Reading:
-    """One epoch's file: (logits, gold, line) of each example."""
+class _Epoch:
+    """One epoch's file: in which row each example stands, its gold label and line, and the logits."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.rows: dict[str, tuple[list[float], int, int]] = {}
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.row_of: dict[str, int] = {}
+        self.golds: list[int] = []
+        self.lines: list[int] = []
+        self.logits: npt.NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
 
 
 def _dynamics_folder(path: Path) -> Path:
@@ -171,20 +170,48 @@ def _epoch_files(folder: Path) -> tuple[list[tuple[int, Path]], list[str]]:
     return sorted(found.items()), [f"{folder / f'dynamics_epoch_{epoch}.jsonl'} is missing." for epoch in missing]
 
 
-def _read_epoch(file: Path, epoch: int, problems: list[str]) -> _Reading:
-    reading = _Reading(file)
+def _read_epoch(file: Path, number: int, first: _Epoch | None, problems: list[str]) -> _Epoch:
+    """Read a file; what is wrong with it, or differs from the `first` epoch, is added to the problems."""
+    epoch = _Epoch(file.name)
+    key = f"logits_epoch_{number}"
+    rows: list[list[float]] = []
+    width = first.logits.shape[1] if first is not None and first.row_of else None
     for line, record in _records(file, problems):
-        where = f"{file.name} line {line}"
-        problem = _record_problem(record, f"logits_epoch_{epoch}")
+        problem = _record_problem(record, key)
+        if problem is None:
+            example_id, gold, logits = str(record["guid"]), record["gold"], record[key]
+            width = len(logits) if width is None else width
+            if example_id in epoch.row_of:
+                earlier = epoch.lines[epoch.row_of[example_id]]
+                problem = f"guid '{example_id}' stands on line {earlier} already."
+            elif len(logits) != width:
+                problem = f"has {len(logits)} logits; the first record has {width}."
+            elif first is not None:
+                problem = _difference(example_id, gold, first)
         if problem is not None:
-            problems.append(f"{where}: {problem}")
+            problems.append(f"{file.name} line {line}: {problem}")
             continue
-        example_id = str(record["guid"])
-        if example_id in reading.rows:
-            problems.append(f"{where}: guid '{example_id}' stands on line {reading.rows[example_id][2]} already.")
-            continue
-        reading.rows[example_id] = (record[f"logits_epoch_{epoch}"], record["gold"], line)
-    return reading
+        epoch.row_of[example_id] = len(rows)
+        epoch.golds.append(gold)
+        epoch.lines.append(line)
+        rows.append(logits)
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which TrainingDynamics refuses
+        epoch.logits = np.array(rows, dtype=np.float32).reshape(len(rows), width or 0)
+    if first is None and not rows:
+        problems.append(f"{file.name}: holds no usable record.")
+    missing = [example_id for example_id in first.row_of if example_id not in epoch.row_of] if first is not None else []
+    if missing and first is not None:
+        named = one_of(map(repr, missing), limit=5)
+        problems.append(f"{file.name}: lacks {len(missing)} examples of {first.name}: {named}.")
+    return epoch
+
+
+def _difference(example_id: str, gold: int, first: _Epoch) -> str | None:
+    """Say what is wrong with a record as compared with the first epoch."""
+    if example_id not in first.row_of:
+        return f"guid '{example_id}' is not in {first.name}."
+    expected = first.golds[first.row_of[example_id]]
+    return f"gold is {gold}, but {expected} in {first.name}." if gold != expected else None
 
 
 def _records(file: Path, problems: list[str]) -> Iterator[tuple[int, Any]]:
@@ -223,27 +250,6 @@ def _is_finite_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _check_epochs_agree(readings: list[_Reading], problems: list[str]) -> None:
-    """Every epoch must hold the first one's examples, with the same gold labels and number of classes."""
-    first = readings[0]
-    width = len(next(iter(first.rows.values()))[0])
-    for reading in readings:
-        missing = [example_id for example_id in first.rows if example_id not in reading.rows]
-        if missing:
-            problems.append(
-                f"{reading.file.name}: lacks {len(missing)} examples of {first.file.name}: "
-                f"{one_of(map(repr, missing), limit=5)}."
-            )
-        for example_id, (logits, gold, line) in reading.rows.items():
-            where = f"{reading.file.name} line {line}"
-            if example_id not in first.rows:
-                problems.append(f"{where}: guid '{example_id}' is not in {first.file.name}.")
-            elif gold != first.rows[example_id][1]:
-                problems.append(f"{where}: gold is {gold}, but {first.rows[example_id][1]} in {first.file.name}.")
-            if len(logits) != width:
-                problems.append(f"{where}: has {len(logits)} logits; the first record has {width}.")
-
-
 def _label_names_beside(folder: Path) -> list[str] | None:
     file = folder.parent / LABEL_NAMES_FILE
     if folder.name != FOLDER or not file.is_file():
@@ -257,9 +263,12 @@ def _label_names_beside(folder: Path) -> list[str] | None:
     return names
 
 
-def _as_array(values: Any) -> npt.NDArray[np.float32]:
+def _as_array(values: Any, what: str) -> npt.NDArray[np.float32]:
     plain = values.detach().float().cpu().numpy() if hasattr(values, "detach") else values
-    return np.asarray(plain, dtype=np.float32)
+    try:
+        return np.asarray(plain, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} must hold numbers only; an example's logits are {str(values)[:60]}.") from None
 
 
 def _raise_if(problems: list[str], what: object) -> None:
