@@ -9,7 +9,6 @@ caller hands in, which must load tensors only (`torch.load(..., weights_only=Tru
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +28,8 @@ FTFT_FILE = "uid_to_logits.pt"
 
 MAX_PROBLEMS = 20
 """Problems of one input that are told in full; the rest is counted."""
+
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 _EPOCH_FILE = re.compile(r"dynamics_epoch_(\d+)\.jsonl")
 
@@ -195,8 +196,7 @@ def _read_epoch(file: Path, number: int, first: _Epoch | None, problems: list[st
         epoch.golds.append(gold)
         epoch.lines.append(line)
         rows.append(logits)
-    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which TrainingDynamics refuses
-        epoch.logits = np.array(rows, dtype=np.float32).reshape(len(rows), width or 0)
+    epoch.logits = np.array(rows, dtype=np.float32).reshape(len(rows), width or 0)
     if first is None and not rows:
         problems.append(f"{file.name}: holds no usable record.")
     missing = [example_id for example_id in first.row_of if example_id not in epoch.row_of] if first is not None else []
@@ -223,11 +223,19 @@ def _records(file: Path, problems: list[str]) -> Iterator[tuple[int, Any]]:
                 try:
                     yield number, json.loads(text)
                 except json.JSONDecodeError as failure:
-                    problems.append(
-                        f"{file.name} line {number}: is no JSON ({failure.msg} at character {failure.pos + 1})."
-                    )
+                    said = f"{failure.msg} at character {failure.pos + 1}"
+                    problems.append(f"{file.name} line {number}: is no JSON ({said}).")
+                except (ValueError, RecursionError):
+                    problems.append(f"{file.name} line {number}: holds a number too long or lists too deep to read.")
     except UnicodeDecodeError:
         problems.append(f"{file.name}: is not UTF-8 text.")
+
+
+def _are_finite_numbers(values: list[Any]) -> bool:
+    """Whether all are numbers that a float32 can hold; comparing also keeps NaN and huge whole numbers out."""
+    return {type(value) for value in values} <= {int, float} and all(
+        -LARGEST_FLOAT32 <= value <= LARGEST_FLOAT32 for value in values
+    )
 
 
 def _record_problem(record: Any, key: str) -> str | None:
@@ -239,15 +247,11 @@ def _record_problem(record: Any, key: str) -> str | None:
     if isinstance(record["guid"], bool) or not isinstance(record["guid"], (str, int)):
         return f"guid is {record['guid']!r}; it must be text or a whole number."
     logits, gold = record[key], record["gold"]
-    if not isinstance(logits, list) or not all(_is_finite_number(value) for value in logits):
+    if not isinstance(logits, list) or not _are_finite_numbers(logits):
         return f"{key} must be a list of finite numbers; received {str(logits)[:60]}."
     if isinstance(gold, bool) or not isinstance(gold, int) or not 0 <= gold < len(logits):
         return f"gold is {gold!r}; it must be a class index from 0 to {len(logits) - 1}."
     return None
-
-
-def _is_finite_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _label_names_beside(folder: Path) -> list[str] | None:

@@ -106,6 +106,30 @@ def test_all_problems_of_a_folder_are_told_with_file_and_line(tmp_path):
         assert expected in problems
 
 
+@pytest.mark.parametrize("value", ["1e39", "NaN", "Infinity", "1" + "0" * 400, "true", '"1"', "null"])
+def test_logits_that_no_float32_can_hold_are_refused(tmp_path, value):
+    write_epochs(tmp_path, {0: ['{"guid": 1, "logits_epoch_0": [0, ' + value + '], "gold": 0}']})
+    with pytest.raises(InputError) as caught:
+        read_cartography(tmp_path)
+    assert "line 1: logits_epoch_0 must be a list of finite numbers" in caught.value.problems[0]
+
+
+def test_lines_that_no_parser_can_read_are_told(tmp_path):
+    write_epochs(tmp_path, {0: ["[" * 100_000, "1" * 5000]})
+    with pytest.raises(InputError) as caught:
+        read_cartography(tmp_path)
+    assert "line 1: holds a number too long or lists too deep to read." in caught.value.problems[0]
+    assert "line 2: holds a number too long or lists too deep to read." in caught.value.problems[1]
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path):
+    write_epochs(tmp_path, {0: []})
+    (tmp_path / "training_dynamics" / "dynamics_epoch_0.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError) as caught:
+        read_cartography(tmp_path)
+    assert "dynamics_epoch_0.jsonl: is not UTF-8 text." in caught.value.problems
+
+
 def test_many_problems_are_counted_after_the_first_twenty(tmp_path):
     write_epochs(tmp_path, {0: ["broken"] * 50})
     with pytest.raises(InputError) as caught:
