@@ -19,10 +19,12 @@ _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 def text_values(table: Table, column: str, problems: Problems) -> list[str]:
     """Return the texts: any str with something to read in it, kept exactly as written."""
     values = table.cells[column]
-    _report(table, column, problems, _indices(values, lambda v: v is None), lambda row: "the text is missing.")
-    other = _indices(values, lambda v: v is not None and not isinstance(v, str))
-    _report(table, column, problems, other, lambda row: f"a text is needed; received {shown(values[row])}.")
-    texts: list[str] = values if _all_text(values) else [v if isinstance(v, str) else "-" for v in values]
+    texts: list[str] = values
+    if not _all_text(values):
+        _report(table, column, problems, _indices(values, lambda v: v is None), lambda row: "the text is missing.")
+        other = _indices(values, lambda v: v is not None and not isinstance(v, str))
+        _report(table, column, problems, other, lambda row: f"a text is needed; received {shown(values[row])}.")
+        texts = [value if isinstance(value, str) else "-" for value in values]
     blank = [row for row, text in enumerate(texts) if not text or text.isspace()]
     _report(table, column, problems, blank, lambda row: f"the text is empty; received {shown(texts[row])}.")
     _report_unusable(table, column, texts, problems)

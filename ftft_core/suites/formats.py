@@ -73,13 +73,14 @@ def read_tsv(content: bytes, name: str, wanted: Sequence[str], problems: Problem
 
 def _decode(content: bytes, name: str, problems: Problems) -> str | None:
     """Decode UTF-8, keeping broken bytes as lone surrogates, which `_named_columns` reports where they stand."""
-    if not content.strip():
-        problems.add(f"{name}: the file is empty; a header row and data rows are needed.")
-        return None
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         problems.add(f"{name}: the file is UTF-16; save it as UTF-8.")
         return None
-    return content.decode("utf-8-sig", errors="surrogateescape")
+    text = content.decode("utf-8-sig", errors="surrogateescape")
+    if not text.strip():
+        problems.add(f"{name}: the file is empty; a header row and data rows are needed.")
+        return None
+    return text
 
 
 def _split_rows(text: str, delimiter: str, *, quoted: bool) -> tuple[list[list[str]], list[int], str | None]:

@@ -164,32 +164,38 @@ def _assemble(
             validation.check_label_map(raw.name, raw.label_map, labels, problems)
         if raw.table is not None:
             frames[raw.name] = _examples(raw, raw.table, label_words[raw.name], labels, problems)
-    for split in (TRAIN, DEV):
-        if split in frames and not problems:
-            validation.check_two_labels(
-                next(r.table.name for r in raws if r.name == split and r.table), frames[split]["label"], problems
-            )
+    for raw in raws:
+        if raw.name in (TRAIN, DEV) and raw.table is not None:
+            validation.check_two_labels(raw.table.name, label_words[raw.name], problems)
     _raise_if_any(name, problems)
     assert labels is not None
     if dev.file is None:
         frames = _with_dev_set_aside(frames, dev, labels)
     warnings: list[str] = []
+    keys = {split: validation.text_keys(examples) for split, examples in frames.items()}
     if drop_leaked:
-        frames, warnings = _without_leaks(frames)
+        leaked = validation.leaked_rows(keys)
+        if leaked.any():
+            warnings.append(
+                f"{int(leaked.sum()):,} of the {len(leaked):,} training examples were left out, because their text "
+                "also stands in another split."
+            )
+            frames[TRAIN] = frames[TRAIN][~leaked].reset_index(drop=True)
+            keys[TRAIN] = keys[TRAIN][~leaked].reset_index(drop=True)
     for split in (TRAIN, DEV):
         if len(frames[split]) == 0:
             problems.add(f"split '{split}': no example is left.")
         else:
             validation.check_two_labels(f"split '{split}'", frames[split]["label"], problems)
     _raise_if_any(name, problems)
-    warnings += validation.leak_warnings(frames[TRAIN], {key: value for key, value in frames.items() if key != TRAIN})
+    warnings += validation.leak_warnings(keys)
     described = {raw.name: raw for raw in raws}
     splits = []
     for split, examples in frames.items():
         role, label_map = (described[split].role, described[split].label_map) if split in described else (DEV, None)
         fingerprint = fingerprints.split_fingerprint(split, role, label_map, examples)
         splits.append(Split(split, role, examples, label_map, fingerprint))
-    warnings += validation.split_warnings(splits, labels)
+    warnings += validation.split_warnings(splits, labels, keys[TRAIN])
     by_name = {split.name: split.fingerprint for split in splits}
     return Suite(
         name=name,
@@ -257,15 +263,3 @@ def stratified_rows(values: numpy.ndarray, labels: Sequence[str], fraction: floa
     for rows, quota in zip(rows_of, quotas, strict=True):
         chosen[random.permutation(rows)[:quota]] = True
     return chosen
-
-
-def _without_leaks(frames: dict[str, pandas.DataFrame]) -> tuple[dict[str, pandas.DataFrame], list[str]]:
-    train = frames[TRAIN]
-    leaked = validation.leaked_rows(train, {name: examples for name, examples in frames.items() if name != TRAIN})
-    if not leaked.any():
-        return frames, []
-    kept = train[~leaked].reset_index(drop=True)
-    return {**frames, TRAIN: kept}, [
-        f"{int(leaked.sum()):,} of the {len(train):,} training examples were left out, because their text also "
-        "stands in another split."
-    ]

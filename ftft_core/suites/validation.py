@@ -109,36 +109,39 @@ def text_keys(examples: pandas.DataFrame) -> pandas.Series:
     return pandas.Series(keys, dtype=object)
 
 
-def leaked_rows(train: pandas.DataFrame, others: Mapping[str, pandas.DataFrame]) -> numpy.ndarray:
-    """Which training rows (bool, one per row) have a text that stands in any of the other splits."""
-    keys = text_keys(train)
-    seen: set[str] = set()
-    for examples in others.values():
-        seen.update(text_keys(examples))
-    return numpy.asarray(keys.isin(seen), dtype=bool)
+def leaked_rows(keys: Mapping[str, pandas.Series]) -> numpy.ndarray:
+    """Which training rows (bool, one per row) have a text that stands in any of the other splits.
+
+    :param keys: `text_keys` of every split.
+    """
+    seen = {key for name, others in keys.items() if name != TRAIN for key in others}
+    return numpy.asarray(keys[TRAIN].isin(seen), dtype=bool)
 
 
-def leak_warnings(train: pandas.DataFrame, others: Mapping[str, pandas.DataFrame]) -> list[str]:
-    """One sentence per split with texts that stand in the training data letter for letter."""
-    seen = set(text_keys(train))
+def leak_warnings(keys: Mapping[str, pandas.Series]) -> list[str]:
+    """One sentence per split with texts that stand in the training data letter for letter.
+
+    :param keys: `text_keys` of every split.
+    """
+    seen = set(keys[TRAIN])
     warnings = []
-    for name, examples in others.items():
-        num_leaked = int(text_keys(examples).isin(seen).sum())
+    for name, others in keys.items():
+        num_leaked = int(others.isin(seen).sum()) if name != TRAIN else 0
         if num_leaked:
             warnings.append(
-                f"{num_leaked:,} of the {len(examples):,} examples of '{name}' stand in the training data letter for "
+                f"{num_leaked:,} of the {len(others):,} examples of '{name}' stand in the training data letter for "
                 "letter (white space aside), so its scores may be too high."
             )
     return warnings
 
 
-def split_warnings(splits: Sequence[Split], labels: Sequence[str]) -> list[str]:
+def split_warnings(splits: Sequence[Split], labels: Sequence[str], train_keys: pandas.Series) -> list[str]:
     """Doubts about the splits: repeated and contradicting texts, labels that are missing or too frequent."""
     warnings: list[str] = []
     for split in splits:
         counts = Counter(split.examples["label"])
         if split.name == TRAIN:
-            warnings += _training_warnings(split.examples, counts, labels)
+            warnings += _training_warnings(split.examples, counts, labels, train_keys)
             continue
         if len(counts) == 1:
             warnings.append(
@@ -151,10 +154,11 @@ def split_warnings(splits: Sequence[Split], labels: Sequence[str]) -> list[str]:
     return warnings
 
 
-def _training_warnings(examples: pandas.DataFrame, counts: Counter[str], labels: Sequence[str]) -> list[str]:
+def _training_warnings(
+    examples: pandas.DataFrame, counts: Counter[str], labels: Sequence[str], keys: pandas.Series
+) -> list[str]:
     warnings = []
     num_examples = len(examples)
-    keys = text_keys(examples)
     repeated = keys.duplicated(keep=False)
     num_repeats = int(keys.duplicated().sum())
     if num_repeats:
