@@ -111,6 +111,10 @@ METHODS = {
 """What a run can be part of; the name says how its data and budget were chosen (see `metrics` in the docs)."""
 
 
+STOPS = {"settled": "once the ambiguous third of the map hardly changes from epoch to epoch"}
+"""Ways to end a run before its budget."""
+
+
 class RunConfig(Config):
     """A run: a model fine-tuned on a suite's training examples, or on a subset of them."""
 
@@ -138,6 +142,9 @@ class RunConfig(Config):
     budget: BudgetConfig = BudgetConfig(epochs=3)
     """How long the run trains."""
 
+    stop: str | None = None
+    """`settled` ends the run before its budget once its ambiguous third hardly changes from epoch to epoch."""
+
     training: TrainingConfig = TrainingConfig()
     """How the run is optimised."""
 
@@ -149,6 +156,13 @@ class RunConfig(Config):
     def _known_method(cls, value: str) -> str:
         if value not in METHODS:
             raise ValueError(unknown("method", value, METHODS))
+        return value
+
+    @pydantic.field_validator("stop")
+    @classmethod
+    def _known_stop(cls, value: str | None) -> str | None:
+        if value is not None and value not in STOPS:
+            raise ValueError(unknown("way to stop", value, STOPS))
         return value
 
 

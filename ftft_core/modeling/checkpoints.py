@@ -78,7 +78,8 @@ def count_layers(model: str, layers: int | None) -> int:
     facts = read_model_facts(model)
     if layers is not None and layers > facts.num_layers:
         raise InputError(
-            f"layers: received {layers}, but model '{model}' has {facts.num_layers}; allowed is 1 to {facts.num_layers}."
+            f"layers: received {layers}, but model '{model}' has {facts.num_layers}; "
+            f"allowed is 1 to {facts.num_layers}."
         )
     return layers or facts.num_layers
 

@@ -67,7 +67,7 @@ def make_deterministic() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling memory that is about to be overwritten costs time and does not change results.
     torch.utils.deterministic.fill_uninitialized_memory = False
-    # An operation without a deterministic kernel is used all the same: the run is then repeatable but for its last bits.
+    # An operation without a deterministic kernel is used all the same; the run then repeats but for its last bits.
     warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
 
 

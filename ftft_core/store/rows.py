@@ -30,6 +30,13 @@ def insert(connection: Connection, query: str, rows: pa.Table, values: Sequence[
         connection.unregister("rows")
 
 
+def fetch_first(connection: Connection, query: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
+    """Run a query and give its first row, or None."""
+    # All rows are fetched: a result that is left unfinished stands in the way of the next query.
+    rows = connection.execute(query, list(values)).fetchall()
+    return tuple(rows[0]) if rows else None
+
+
 def fetch_one(connection: Connection, query: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
     """Run a query that gives exactly one row, and give it."""
     rows = connection.execute(query, list(values)).fetchall()
@@ -39,4 +46,4 @@ def fetch_one(connection: Connection, query: str, values: Sequence[object] = ())
 
 def fetch_table(connection: Connection, query: str, values: Sequence[object] = ()) -> pa.Table:
     """Run a query and give its rows as an Arrow table."""
-    return connection.execute(query, list(values)).to_arrow_table()
+    return connection.sql(query, params=list(values)).to_arrow_table()

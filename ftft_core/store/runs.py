@@ -9,7 +9,7 @@ import pandas as pd
 
 from ftft_core.errors import NameTakenError, NotFoundError, unknown
 from ftft_core.store.connection import Connection
-from ftft_core.store.rows import fetch_one, next_number, utc_now
+from ftft_core.store.rows import fetch_first, fetch_one, next_number, utc_now
 
 _FACTS = (
     "num_steps_planned",
@@ -35,7 +35,7 @@ def add_run(connection: Connection, run: Mapping[str, Any]) -> None:
         method, seed, reference_run_no, fraction, config (JSON).
     :raises NameTakenError: when its name is in use.
     """
-    taken = connection.execute("SELECT run_id FROM base.runs WHERE run_id = $1 OR name = $1", [run["name"]]).fetchone()
+    taken = fetch_first(connection, "SELECT run_id FROM base.runs WHERE run_id = $1 OR name = $1", [run["name"]])
     if taken:
         raise NameTakenError(f"A run named '{run['name']}' is there already; choose another name.")
     values = {**run, "run_no": next_number(connection), "status": "queued", "message": "", "created_at": utc_now()}
@@ -56,13 +56,21 @@ def find_run(connection: Connection, reference: str) -> tuple[int, str]:
 
     :raises NotFoundError: with known names.
     """
-    row = connection.execute(
-        "SELECT run_no, run_id FROM base.runs WHERE run_id = $1 OR name = $1 ORDER BY run_id = $1 DESC", [reference]
-    ).fetchone()
+    row = fetch_first(
+        connection,
+        "SELECT run_no, run_id FROM base.runs WHERE run_id = $1 OR name = $1 ORDER BY run_id = $1 DESC",
+        [reference],
+    )
     if row is None:
         names = [name for (name,) in connection.execute("SELECT name FROM base.runs ORDER BY run_no DESC").fetchall()]
         raise NotFoundError(unknown("run", reference, names))
     return int(row[0]), str(row[1])
+
+
+def run_number(connection: Connection, run_id: str) -> int | None:
+    """Give the number of the run with this id; None if it was removed."""
+    row = fetch_first(connection, "SELECT run_no FROM base.runs WHERE run_id = ?", [run_id])
+    return None if row is None else int(row[0])
 
 
 def list_runs(connection: Connection, suite: str | None = None) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ftft_core.errors import InputError, NameTakenError, NotFoundError, unknown
 from ftft_core.selection import Recipe
 from ftft_core.store.connection import Connection
-from ftft_core.store.rows import fetch_one, insert, next_number, utc_now
+from ftft_core.store.rows import fetch_first, fetch_one, insert, next_number, utc_now
 
 
 def add_subset(
@@ -32,7 +32,7 @@ def add_subset(
     """
     subset = f"s{secrets.token_hex(4)}"
     chosen_name = name or _free_name(connection, recipe)
-    if connection.execute("SELECT 1 FROM base.subsets WHERE name = $1 OR subset = $1", [chosen_name]).fetchone():
+    if fetch_first(connection, "SELECT 1 FROM base.subsets WHERE name = $1 OR subset = $1", [chosen_name]):
         raise NameTakenError(f"A subset named '{chosen_name}' is there already; choose another name.")
     subset_no = next_number(connection)
     connection.execute(
@@ -76,10 +76,11 @@ def find_subset(connection: Connection, reference: str) -> tuple[int, str]:
 
     :raises NotFoundError: with the known names.
     """
-    row = connection.execute(
+    row = fetch_first(
+        connection,
         "SELECT subset_no, subset FROM base.subsets WHERE subset = $1 OR name = $1 ORDER BY subset = $1 DESC",
         [reference],
-    ).fetchone()
+    )
     if row is None:
         names = connection.execute("SELECT name FROM base.subsets ORDER BY subset_no DESC").fetchall()
         raise NotFoundError(unknown("subset", reference, [name for (name,) in names]))

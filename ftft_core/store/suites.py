@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ftft_core.errors import InputError, NameTakenError, NotFoundError, unknown
 from ftft_core.store.connection import Connection
-from ftft_core.store.rows import fetch_one, insert, next_number, utc_now
+from ftft_core.store.rows import fetch_first, fetch_one, insert, next_number, utc_now
 from ftft_core.suites import Suite
 
 
@@ -40,8 +40,16 @@ def add_suite(connection: Connection, suite: Suite) -> None:
         has_groups = bool(split.examples["group"].notna().any())
         connection.execute(
             "INSERT INTO base.splits VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [suite_no, split.name, place, split.role, len(split.examples), has_groups, split.fingerprint]
-            + [label_map if split.label_map else None],
+            [
+                suite_no,
+                split.name,
+                place,
+                split.role,
+                len(split.examples),
+                has_groups,
+                split.fingerprint,
+                label_map if split.label_map else None,
+            ],
         )
         columns = {
             name: pa.array(split.examples[name], pa.string(), from_pandas=True)
@@ -86,7 +94,7 @@ def find_suite(connection: Connection, name: str) -> int:
 
     :raises NotFoundError: with the known names.
     """
-    row = connection.execute("SELECT suite_no FROM base.suites WHERE name = ?", [name]).fetchone()
+    row = fetch_first(connection, "SELECT suite_no FROM base.suites WHERE name = ?", [name])
     if row is None:
         raise NotFoundError(unknown("suite", name, suite_names(connection)))
     return int(row[0])

@@ -45,6 +45,8 @@ class Counters:
     """Seconds spent in training steps."""
     evaluation_seconds: float = 0.0
     """Seconds spent in passes over the dev split during training."""
+    has_settled: bool = False
+    """The run ended before its budget because its map no longer changed."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ def save_checkpoint(folder: RunFolder, parts: TrainingParts, counters: Counters)
         model = accelerator.unwrap_model(parts.model)
         safetensors.torch.save_model(model, str(building / "model.safetensors"))
         safetensors.torch.save_file(_optimizer_tensors(parts.optimizer), building / "optimizer.safetensors")
-        if parts.recorder.current_epoch == counters.epoch:
-            safetensors.numpy.save_file(parts.recorder.state_arrays(), building / "dynamics.safetensors")
+        for epoch in parts.recorder.epochs:
+            safetensors.numpy.save_file(parts.recorder.state_arrays(epoch), building / f"dynamics-{epoch}.safetensors")
         state = {"counters": asdict(counters), "scheduler": _plain(parts.scheduler.state_dict())}
         if accelerator.scaler is not None:
             state["scaler"] = accelerator.scaler.state_dict()
@@ -112,8 +114,10 @@ def load_checkpoint(path: Path, parts: TrainingParts) -> Counters:
     parts.scheduler.load_state_dict(state["scheduler"])
     if accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(state["scaler"])
-    if (path / "dynamics.safetensors").exists():
-        parts.recorder.load_state_arrays(safetensors.numpy.load_file(path / "dynamics.safetensors"))
+    for epoch in range(state["counters"]["epoch"] + 1):
+        dynamics = path / f"dynamics-{epoch}.safetensors"
+        if dynamics.exists():
+            parts.recorder.load_state_arrays(safetensors.numpy.load_file(dynamics))
     _set_random(safetensors.torch.load_file(path / f"random-{accelerator.process_index}.safetensors"))
     return Counters(**state["counters"])
 

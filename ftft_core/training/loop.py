@@ -20,6 +20,7 @@ from ftft_core.suites import Split, TokenisedSplit, tokenise
 from ftft_core.training.batches import Batch
 from ftft_core.training.checkpoint import Counters, load_checkpoint, newest_checkpoint, save_checkpoint
 from ftft_core.training.reporting import Reporter
+from ftft_core.training.settling import map_has_settled
 from ftft_core.training.setup import Setup, mean_step_tokens
 
 
@@ -44,7 +45,7 @@ def fit(setup: Setup, *, stop_requested: Callable[[], bool]) -> Counters:
     checkpoint_due = _every(setup.training.checkpoint_seconds)
 
     parts.model.train()
-    while counters.step < setup.num_steps:
+    while counters.step < setup.num_steps and not counters.has_settled:
         for batch in _batches_left(setup, counters):
             started = time.perf_counter()
             logits, losses, weights = _forward(setup, batch)
@@ -121,8 +122,9 @@ def _count(counters: Counters, setup: Setup, batch: Batch, started: float) -> No
     counters.step += 1
     counters.batch_in_epoch += 1
     counters.examples_seen += len(batch.rows)
-    counters.train_flops += setup.meter.training(batch.shape)
     counters.train_seconds += time.perf_counter() - started
+    # Counted after the clock was read: counting a new shape takes a moment that training itself does not.
+    counters.train_flops += setup.meter.training(batch.shape)
 
 
 def _finish_epoch(setup: Setup, reporter: Reporter, counters: Counters, dev: tuple[Split, TokenisedSplit]) -> None:
@@ -139,6 +141,7 @@ def _finish_epoch(setup: Setup, reporter: Reporter, counters: Counters, dev: tup
         batches = evaluation_batches(tokens.lengths, np.arange(len(tokens)))
         counters.evaluation_flops += sum(setup.meter.forward((len(rows), length)) for rows, length in batches)
         reporter.scores(counters, split.name, _score(setup, split, logits), final=False)
+    counters.has_settled = setup.config.stop == "settled" and map_has_settled(recorder)
     counters.epoch += 1
     counters.batch_in_epoch = 0
     save_checkpoint(setup.folder, setup.parts, counters)

@@ -57,10 +57,10 @@ class WorkspaceBase:
             "versions": json.dumps(state["versions"]) if "versions" in state else None,
         }
         with self.database.writing() as connection:
-            row = connection.execute("SELECT run_no FROM base.runs WHERE run_id = ?", [folder.run_id]).fetchone()
-            if row is None:
+            run_no = run_store.run_number(connection, folder.run_id)
+            if run_no is None:
                 return
-            dynamics_store.take_in(connection, row[0], files)
+            dynamics_store.take_in(connection, run_no, files)
             run_store.set_run_state(connection, folder.run_id, state["status"], state["message"], facts)
         for path in files:
             path.unlink(missing_ok=True)

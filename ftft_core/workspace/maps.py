@@ -53,7 +53,7 @@ class Maps(Suites, Runs):
         :raises RunError: when no epoch saw every example yet.
         """
         with self.database.reading() as connection:
-            run_no, run_id = run_store.find_run(connection, reference)
+            run_no, _ = run_store.find_run(connection, reference)
             counted = dynamics_store.counted_epochs(connection, run_no)
             if not counted:
                 raise RunError(
@@ -130,6 +130,13 @@ class Maps(Suites, Runs):
                 connection, recipe, ids, suite_no=suite_no, source_run_no=run_no, name=name
             )
         return self.subset(subset)
+
+    def find_or_save_subset(self, recipe: Recipe, *, suite: str | None = None) -> SubsetRecord:
+        """Give the oldest subset that was made by this very recipe on this suite, or make it."""
+        frame = self.subsets(suite)
+        text = recipe.model_dump_json(exclude_none=True)
+        same = frame[frame["recipe"] == text]
+        return self.subset(same.iloc[0]["subset"]) if len(same) else self.save_subset(recipe, suite=suite)
 
     def subsets(self, suite: str | None = None) -> pd.DataFrame:
         """Give the view `subsets`, oldest first."""

@@ -152,6 +152,11 @@ class Runs(WorkspaceBase):
         with self.database.reading() as connection:
             return run_store.read_run(connection, reference)
 
+    def total_flops(self, reference: str) -> float:
+        """Give the training FLOPs of a run and of its reference together."""
+        with self.database.reading() as connection:
+            return sum(run_store.total_flops(connection, run_store.find_run(connection, reference)[1]))
+
     def run_folder(self, reference: str) -> RunFolder:
         """Give the folder of a run."""
         with self.database.reading() as connection:

@@ -1,0 +1,125 @@
+"""Running a plan: only what is missing, in order, and going on where an interruption left it.
+
+A run that is wanted is recognised by its configuration (its name aside) on the same data: a finished one is used as
+it is, one that was stopped is resumed, and only what nobody trained yet is queued.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+
+from ftft_core.config import RunConfig
+from ftft_core.errors import RunError
+from ftft_core.experiments.planning import PlannedRun, model_key, plan
+from ftft_core.experiments.recipe import Recipe
+from ftft_core.modeling.checkpoints import count_layers
+from ftft_core.run_folder import RESUMABLE
+from ftft_core.workspace import Workspace
+
+Watch = Callable[[Sequence[PlannedRun]], None]
+"""Is shown the plan, over and over, while it is worked off."""
+
+_POLL_SECONDS = 0.3
+
+
+def plan_experiment(workspace: Workspace, recipe: Recipe) -> list[PlannedRun]:
+    """Expand a recipe to its runs, and see which of them are there already.
+
+    :raises InputError: when the suite or a model can't be found.
+    """
+    splits = workspace.suite_splits(recipe.suite).set_index("role")
+    num_train = int(splits.loc["train", "num_examples"])
+    models = (recipe.main_model, *recipe.reference_model)
+    num_layers = {model_key(each.model, each.layers): count_layers(each.model, each.layers) for each in models}
+    planned = plan(recipe, num_train=num_train, num_layers=num_layers)
+    workspace.sync()
+    _advance(workspace, planned, start=False)
+    return planned
+
+
+def run_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, watch: Watch) -> None:
+    """Run what is missing of a plan, and return when all of it has finished.
+
+    :raises RunError: when a run failed or was stopped; what does not depend on it is finished first.
+    """
+    started: set[str] = set()
+    while True:
+        workspace.sync()
+        _advance(workspace, planned, start=True, started=started)
+        watch(planned)
+        if all(run.status in {"finished", "skipped"} or _has_failed(run, started) for run in planned):
+            break
+        time.sleep(_POLL_SECONDS)
+    failed = [run for run in planned if run.status != "finished"]
+    if failed:
+        raise RunError(
+            f"{len(failed)} of {len(planned)} runs did not finish; run the experiment again to go on with them.",
+            [f"{run.key}: {run.status}{f' ({run.message})' if run.message else ''}" for run in failed],
+        )
+
+
+def stop_experiment(workspace: Workspace, planned: Sequence[PlannedRun]) -> None:
+    """Stop the runs of a plan that are under way; each leaves a checkpoint to go on from."""
+    under_way = [
+        run for run in planned if run.run_id and workspace.progress(run.run_id).status in {"queued", "running"}
+    ]
+    # The last ones first, so that none that waits starts in the meantime.
+    for run in reversed(under_way):
+        assert run.run_id is not None
+        try:
+            workspace.cancel(run.run_id)
+        except RunError:
+            continue  # It ended while we looked.
+    while any(workspace.progress(run.run_id).status == "running" for run in under_way if run.run_id):
+        time.sleep(_POLL_SECONDS)
+    workspace.sync()
+
+
+def _has_failed(run: PlannedRun, started: set[str]) -> bool:
+    return run.status in RESUMABLE and run.key in started
+
+
+def _advance(
+    workspace: Workspace, planned: Sequence[PlannedRun], *, start: bool, started: set[str] | None = None
+) -> None:
+    """Bring the plan up to date; queue or resume what can start."""
+    rows = workspace.runs()
+    known = {
+        (row["suite_fingerprint"], identity(RunConfig.model_validate_json(row["config"]))): row["run_id"]
+        for row in rows.sort_values("created_at").to_dict("records")
+        if row["method"] != "imported"
+    }
+    statuses = dict(zip(rows["run_id"], zip(rows["status"], rows["message"], strict=True), strict=True))
+    fingerprints = dict(zip(workspace.suites()["suite"], workspace.suites()["fingerprint"], strict=True))
+    done: dict[str, str] = {}
+    by_key = {run.key: run for run in planned}
+    for run in planned:
+        if any(by_key[key].status == "skipped" or _has_failed(by_key[key], started or set()) for key in run.needs):
+            run.status, run.message = "skipped", "a run that it needs did not finish"
+            continue
+        if any(key not in done for key in run.needs):
+            continue
+        if run.run_id is None:
+            config = run.make_config(workspace, done)
+            run.run_id = known.get((fingerprints[config.suite], identity(config)))
+            if run.run_id is None and start:
+                run.run_id = workspace.submit(config)
+                assert started is not None
+                started.add(run.key)
+        if run.run_id is None:
+            continue
+        run.status, run.message = statuses.get(run.run_id, ("queued", ""))
+        if run.status in RESUMABLE and start and started is not None and run.key not in started:
+            workspace.resume(run.run_id)
+            started.add(run.key)
+            run.status = "queued"
+        if run.status == "finished":
+            done[run.key] = run.run_id
+
+
+def identity(config: RunConfig) -> str:
+    """Give what makes two runs the same: everything that changes the result, so neither name nor checkpoints."""
+    values = config.model_dump(mode="json", exclude={"name": True, "training": {"checkpoint_seconds"}})
+    return json.dumps(values, sort_keys=True)
