@@ -17,6 +17,7 @@ import numpy
 import pandas
 
 from ftft_core.errors import InputError
+from ftft_core.suites.loading import stratified_rows
 
 NUM_TRAIN = 3_000
 """Training sentences unless asked otherwise; the whole training part has 6,824."""
@@ -140,18 +141,11 @@ def _without_repeats(frame: pandas.DataFrame, clean: object) -> pandas.DataFrame
 
 
 def _cut(frame: pandas.DataFrame) -> tuple[pandas.DataFrame, pandas.DataFrame, pandas.DataFrame]:
-    """80, 10 and 10 % of each label, shuffled."""
-    random = numpy.random.default_rng(_SEED)
-    parts: list[list[int]] = [[], [], []]
-    for label in _LABELS:
-        rows = random.permutation(numpy.flatnonzero(frame["label"] == label))
-        num_tenth = round(len(rows) / 10)
-        for part, chosen in zip(
-            parts, (rows[2 * num_tenth :], rows[:num_tenth], rows[num_tenth : 2 * num_tenth]), strict=True
-        ):
-            part.extend(chosen.tolist())
-    train, dev, test = (_shuffled(frame.iloc[sorted(part)]) for part in parts)
-    return train, dev, test
+    """80, 10 and 10 % (6,824, 853 and 853 sentences), each with the same share of either label, shuffled."""
+    is_dev = stratified_rows(frame["label"].to_numpy(), _LABELS, 1 / 10, _SEED)
+    rest = frame[~is_dev]
+    is_test = stratified_rows(rest["label"].to_numpy(), _LABELS, 1 / 9, _SEED)
+    return _shuffled(rest[~is_test]), _shuffled(frame[is_dev]), _shuffled(rest[is_test])
 
 
 def _balanced(frame: pandas.DataFrame, size: int) -> pandas.DataFrame:
