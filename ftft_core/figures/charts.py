@@ -131,7 +131,9 @@ def loss_figure(history: pd.DataFrame, theme: Theme, *, height: int = 64) -> go.
     return figure
 
 
-def robustness_cost_figure(points: pd.DataFrame, theme: Theme, *, baseline: str | None = None) -> go.Figure:
+def robustness_cost_figure(
+    points: pd.DataFrame, theme: Theme, *, baseline: str | None = None, score_name: str = "accuracy"
+) -> go.Figure:
     """Out-of-distribution score against cost, one point a method, with the Pareto front drawn.
 
     :param points: columns method, score (in [0, 1]), cost_share (of plain fine-tuning's), on_front (bool).
@@ -173,7 +175,7 @@ def robustness_cost_figure(points: pd.DataFrame, theme: Theme, *, baseline: str 
     layout["xaxis"] |= {"tickformat": ".0%", "range": [0, largest * 1.12], "fixedrange": True}
     layout["xaxis"]["title"] = {**layout["xaxis"]["title"], "text": "cost, share of plain fine-tuning"}
     layout["yaxis"] |= {"tickformat": ".0%", "fixedrange": True, "nticks": 6}
-    layout["yaxis"]["title"] = {**layout["yaxis"]["title"], "text": "out-of-distribution accuracy"}
+    layout["yaxis"]["title"] = {**layout["yaxis"]["title"], "text": f"out of distribution, {plain(score_name).lower()}"}
     figure.update_layout(layout)
     return figure
 

@@ -12,12 +12,16 @@ from ftft_core.ui.frame import (
     draw_frame,
     duration_words,
     guard,
+    navigate,
     num_counted_epochs,
     show_error,
     theme,
 )
 from ftft_core.ui.map_component import DrawnMap, outline_drawn, show_map, window_in_view
-from ftft_core.ui.panel import close_example, draw_panel, open_example
+from ftft_core.ui.panel import close_example, draw_panel, open_example, share_words
+from ftft_core.ui.paper_table import comparison_table
+from ftft_core.ui.planning import cost_words, fitting_methods, free_seeds
+from ftft_core.ui.queue_list import draw_queue
 from ftft_core.ui.selecting import Selection, clear_token, current_selection, draw_rules, toggle_label
 
 __all__ = [
@@ -28,17 +32,24 @@ __all__ = [
     "chosen",
     "clear_token",
     "close_example",
+    "comparison_table",
+    "cost_words",
     "current_selection",
     "draw_examples",
     "draw_frame",
     "draw_panel",
+    "draw_queue",
     "draw_rules",
     "duration_words",
+    "fitting_methods",
+    "free_seeds",
     "guard",
+    "navigate",
     "num_counted_epochs",
     "open_example",
     "outline_drawn",
     "reads",
+    "share_words",
     "show_error",
     "show_map",
     "theme",

@@ -23,6 +23,18 @@ QUEUE_SECONDS = 4
 
 CHOSEN = "ftft.chosen"
 
+PAGES = {
+    "suites": "Suites",
+    "data_map": "Data map",
+    "subsets": "Subsets",
+    "fine_tune": "Fine-tune",
+    "compare": "Compare",
+}
+"""Files in the folder `pages` and their titles, in the order of the work."""
+
+START = "data_map"
+"""Stands at the app's bare address."""
+
 ACTIVE = ("queued", "running")
 
 
@@ -64,9 +76,27 @@ def draw_frame() -> None:
 
 
 def chosen() -> Chosen:
-    """Return what the pickers say."""
+    """Return what the pickers say.
+
+    If the first visit of a server is to a page's own address, Streamlit takes the folder `pages` for the whole app
+    and runs the page without app.py; a call of `st.navigation` tells it better, for all later runs.
+    """
+    if CHOSEN not in st.session_state:
+        navigate()
+        st.rerun()
     found: Chosen = st.session_state[CHOSEN]
     return found
+
+
+def navigate() -> Any:
+    """Draw the navigation, and return the page that was asked for."""
+    return st.navigation(
+        [
+            st.Page(f"pages/{name}.py", title=title, url_path=name, default=name == START)
+            for name, title in PAGES.items()
+        ],
+        position="top",
+    )
 
 
 def theme() -> Theme:
@@ -80,14 +110,17 @@ def show_error(failure: FTFTError) -> None:
     st.error("  \n".join(as_text(sentence) for sentence in sentences), icon=":material/error:")
 
 
-def guard(step: str, words: str, *, command: str | None = None) -> NoReturn:
+def guard(step: str, words: str, *, command: str | None = None, page: tuple[str, str] | None = None) -> NoReturn:
     """Say what will be here and the one step that fills it, and end the page."""
     with st.container(border=True):
         st.markdown(f"**{step}**")
         st.markdown(f":gray[{words}]")
         if command:
             st.code(command, language=None)
+        if page:
+            st.page_link(page[0], label=page[1], icon=":material/arrow_forward:")
     st.stop()
+    raise AssertionError("st.stop ends the page")
 
 
 def num_counted_epochs(run: dict[str, Any]) -> int:

@@ -130,12 +130,10 @@ def outline_drawn(key: str, clear_token: int) -> PolygonCondition | BoxCondition
     reported = (st.session_state.get(key) or {}).get("selection")
     if not isinstance(reported, Mapping) or reported.get("token") != clear_token:
         return None
-    kinds = {"polygon": PolygonCondition, "box": BoxCondition}
-    kind = kinds.get(str(reported.get("kind")))
-    if kind is None:
-        return None
     values = {name: value for name, value in reported.items() if name != "token"}
-    return parse(kind, values, what="The outline")
+    if reported.get("kind") == "box":
+        return parse(BoxCondition, values, what="The outline")
+    return parse(PolygonCondition, values, what="The outline")
 
 
 def window_in_view(key: str, axes: tuple[str, str]) -> Window | None:
@@ -166,8 +164,8 @@ def plotly_url() -> str:
             os.replace(part.name, target)
         except OSError as failure:
             raise WorkspaceError(
-                f"The map needs a copy of plotly.min.js in {STATIC_FOLDER}, which cannot be written ({failure.strerror}). "
-                f"Copy {source} to {target}."
+                f"The map needs a copy of plotly.min.js in {STATIC_FOLDER}, which cannot be written "
+                f"({failure.strerror}). Copy {source} to {target}."
             ) from failure
     base = str(st.get_option("server.baseUrlPath")).strip("/")
     return f"{'/' + base if base else ''}/app/static/{target.name}"

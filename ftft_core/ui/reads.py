@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from ftft_core.comparison import Comparison
-from ftft_core.workspace import Workspace
+from ftft_core.modeling.checkpoints import PACKAGED_MODELS
+from ftft_core.workspace import ComparisonReport, Workspace
 
 FOLDER_VARIABLE = "FTFT_WORKSPACE"
 DEFAULT_FOLDER = "workspace"
@@ -77,7 +77,7 @@ def data_map(run: dict[str, Any], *, epochs: int | None) -> pd.DataFrame:
     return _data_map(str(workspace_folder()), str(run["run_id"]), str(run["counted_epochs"]), epochs)
 
 
-def compare(suite: str, *, baseline: str) -> Comparison:
+def compare(suite: str, *, baseline: str) -> ComparisonReport:
     """Compare a suite's finished runs; kept until one of them changes.
 
     :raises FTFTError: as `Workspace.compare`.
@@ -113,5 +113,12 @@ def _data_map(folder: str, run_id: str, counted: str, epochs: int | None) -> pd.
 
 
 @st.cache_resource(show_spinner="Comparing the runs", max_entries=16)
-def _compare(folder: str, finished: str, suite: str, baseline: str) -> Comparison:
+def _compare(folder: str, finished: str, suite: str, baseline: str) -> ComparisonReport:
     return _workspace(folder).compare(suite, baseline=baseline)
+
+
+def known_models() -> list[str]:
+    """Return the models to offer: those of earlier runs, newest first, then those that come in packages."""
+    listed = runs()
+    earlier = list(listed["model"])[::-1] if len(listed) else []
+    return list(dict.fromkeys([*earlier, *PACKAGED_MODELS]))
