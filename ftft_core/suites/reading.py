@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import gzip
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ftft_core.suites.problems import FilePart, Problems
 
 HUB_PREFIX = "hf://"
 _HUB_KEYS = ("split", "config", "revision")
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ def read_source(source: str, folder: Path, wanted: Sequence[str], problems: Prob
         problems.add(f"{source}: {fault}")
         return None
     path = folder / Path(location).expanduser()
+    if location.startswith(HUB_PREFIX) and not _HUB_NAME.fullmatch(location.removeprefix(HUB_PREFIX)):
+        problems.add(f"{source}: a data set on the hub is written {HUB_PREFIX}owner/name?split=train.")
+        return None
     if location.startswith(HUB_PREFIX) or path.is_dir():
         rows = _read_datasets(source, location, path, options, wanted, problems)
         return _joined([(source, rows)], wanted, problems) if rows is not None else None

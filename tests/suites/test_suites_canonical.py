@@ -9,7 +9,8 @@ from ftft_core.errors import FingerprintError, NotFoundError, SuiteError
 from ftft_core.suites import Suite, read_suite, write_suite
 from ftft_core.suites.fingerprints import split_fingerprint
 from ftft_core.suites.suite import COLUMNS
-from tests.suites.conftest import SPEC
+
+from .conftest import SPEC
 
 FAR = SPEC + "out_of_distribution: {far: {file: far.csv, group: kind, label_map: {some: [positive, neutral]}}}\n"
 FAR += "labels: [positive, neutral, negative]\n"

@@ -6,7 +6,7 @@ import json
 import pandas
 import pytest
 
-from tests.suites.conftest import DEV, SPEC, TRAIN
+from .conftest import DEV, SPEC, TRAIN
 
 ROWS = [("good film", "positive"), ("bad film", "negative"), ("fine film", "positive"), ("poor film", "negative")]
 
@@ -217,3 +217,10 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(folder, saved, monkeypatch
     assert folder.problems(SPEC.replace("train.csv", "hf://owner/data?split=train&config=c")) == [
         "hf://owner/data?split=train&config=c: cannot be loaded from the hub: Couldn't reach 'owner/data' on the Hub."
     ]
+
+
+def test_an_ill_formed_name_on_the_hub_is_told(folder):
+    for source in ("hf://", "hf://a/b/c", "hf://a b?split=train"):
+        assert folder.problems(SPEC.replace("train.csv", f"'{source}'")) == [
+            f"{source}: a data set on the hub is written hf://owner/name?split=train."
+        ]

@@ -58,10 +58,6 @@ def _tokenizer(folder: Path, *, fast: bool) -> Any:
 
     return Slow(unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
 
-    return folder.write("train.csv", "text,label\ngood film,x\nbad,y\ngood bad fine poor film book,x\n").load(
-        SPEC.replace("dev.csv", "{from: train, fraction: 0.34}")
-    )
-
 
 def _rows(tokenised: Any) -> list[list[int]]:
     return [tokenised.ids(index).tolist() for index in range(len(tokenised))]

@@ -7,7 +7,8 @@ import pytest
 from ftft_core.errors import NotFoundError, SuiteError
 from ftft_core.suites import Suite, load_suite
 from ftft_core.suites.loading import stratified_rows
-from tests.suites.conftest import SPEC
+
+from .conftest import SPEC
 
 TEST_SPEC = SPEC + "out_of_distribution:\n  far: {file: far.csv}\n"
 
