@@ -33,10 +33,6 @@ def label_balance_figure(balance: pd.DataFrame, theme: Theme) -> go.Figure:
                 orientation="h",
                 marker={"color": [colours[label] for label in balance["label"]], "line": {"width": 0}},
                 width=0.46,
-                text=[f"{share:.0%}" for share in balance["selected"]],
-                textposition="outside",
-                cliponaxis=False,
-                textfont={"color": theme.text, "size": 12},
                 hovertemplate="%{y}: %{x:.1%} of the selection<extra></extra>",
             ),
             go.Scatter(
@@ -49,8 +45,21 @@ def label_balance_figure(balance: pd.DataFrame, theme: Theme) -> go.Figure:
         ]
     )
     layout = base_layout(theme, height=ROW_HEIGHT * len(balance) + 6)
-    layout["margin"] = {"l": 8, "r": 34, "t": 2, "b": 2}
+    layout["margin"] = {"l": 8, "r": 46, "t": 2, "b": 2}
     layout["xaxis"] |= {"visible": False, "range": [0, 1], "fixedrange": True}
+    layout["annotations"] = [
+        {
+            "text": f"{share:.0%}".replace("%", " %"),
+            "x": 1,
+            "xref": "paper",
+            "xanchor": "right",
+            "xshift": 44,
+            "y": name,
+            "showarrow": False,
+            "font": {"color": theme.text, "size": 13},
+        }
+        for name, share in zip(names, balance["selected"], strict=True)
+    ]
     layout["yaxis"] |= {
         "autorange": "reversed",
         "showgrid": False,

@@ -225,6 +225,7 @@ def _marginals(
             x=(x_edges[:-1] + x_edges[1:]) / 2,
             y=x_counts,
             width=np.diff(x_edges) * 0.9,
+            xaxis="x3",
             yaxis="y2",
             meta=f"x:{part}",
             **common,
@@ -234,6 +235,7 @@ def _marginals(
             y=(y_edges[:-1] + y_edges[1:]) / 2,
             width=np.diff(y_edges) * 0.9,
             xaxis="x2",
+            yaxis="y3",
             orientation="h",
             meta=f"y:{part}",
             **common,
@@ -252,8 +254,10 @@ def _layout(
     layout["yaxis"] |= {**frame, "range": list(y_range)}
     layout["yaxis"]["title"] = {**layout["yaxis"]["title"], "text": words(y)}
     layout |= {
-        "xaxis2": hidden,
-        "yaxis2": dict(hidden),
+        "xaxis2": {**hidden, "anchor": "y3"},
+        "yaxis2": {**hidden, "anchor": "x3"},
+        "xaxis3": {"visible": False, "fixedrange": True, "matches": "x", "anchor": "y2", "domain": [0.0, MAP_SHARE]},
+        "yaxis3": {"visible": False, "fixedrange": True, "matches": "y", "anchor": "x2", "domain": [0.0, MAP_SHARE]},
         "barmode": "overlay",
         "hovermode": "closest",
         "dragmode": "lasso",
@@ -291,9 +295,8 @@ def _region_names(x: str, y: str, theme: Theme) -> list[dict[str, Any]]:
             "xanchor": x_anchor,
             "yanchor": y_anchor,
             "showarrow": False,
-            "font": {"size": 14, "color": theme.muted},
-            "bgcolor": theme.background,
-            "opacity": 0.75,
+            "font": {"size": 14, "color": theme.muted, "shadow": ", ".join([f"0 0 3px {theme.background}"] * 4)},
+            "opacity": 0.85,
         }
         for name, across, up, x_anchor, y_anchor in places
     ]

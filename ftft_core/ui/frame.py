@@ -69,7 +69,8 @@ def draw_frame() -> None:
         names = _run_names(listed)
         run_id = _pick("Run", list(names), "run", width=340, names=names)
         st.space("stretch")
-        _queue_state()
+        with st.container(key="queue", width="content"):
+            _queue_state()
     found = listed[listed["run_id"] == run_id].to_dict("records") if run_id else []
     run = {str(name): value for name, value in found[0].items()} if found else None
     st.session_state[CHOSEN] = Chosen(workspace, suite, run)

@@ -75,7 +75,12 @@ def draw_rules(data_map: pd.DataFrame, axes: tuple[str, str], labels: tuple[str,
     with st.popover("Choose by rule", icon=":material/tune:", width="stretch"):
         for axis in axes:
             low, high = _bounds(data_map[axis])
-            st.slider(words(axis).capitalize(), low, high, (low, high), key=_threshold_key(axis), format="%.2f")
+            key = _threshold_key(axis, (low, high))
+            st.session_state.setdefault(key, (low, high))
+            st.slider(words(axis).capitalize(), low, high, key=key, format="%.2f")
+        st.session_state["rule.labels"] = [
+            label for label in st.session_state.get("rule.labels", []) if label in labels
+        ]
         st.multiselect("Gold label", labels, format_func=as_text, key="rule.labels", placeholder="any")
         st.text_input(
             "Where",
@@ -84,12 +89,10 @@ def draw_rules(data_map: pd.DataFrame, axes: tuple[str, str], labels: tuple[str,
             help='A condition over the map\'s columns and text; and, or, not, in [...], contains(text, "word").',
         )
         st.selectbox("Of these, take", [NO_STRATEGY, *STRATEGIES], key="rule.strategy")
-        left, right = st.columns([2, 1], vertical_alignment="bottom")
-        chosen_strategy = st.session_state.get("rule.strategy", NO_STRATEGY) != NO_STRATEGY
-        left.slider(
-            "Share of them", 1, 100, DEFAULT_PERCENT, key="rule.percent", format="%d %%", disabled=not chosen_strategy
-        )
-        right.checkbox("From each label", key="rule.balance", disabled=not chosen_strategy)
+        is_ranked = st.session_state.get("rule.strategy", NO_STRATEGY) != NO_STRATEGY
+        st.session_state.setdefault("rule.percent", DEFAULT_PERCENT)
+        st.slider("Share of them", 1, 100, key="rule.percent", format="%d %%", disabled=not is_ranked)
+        st.checkbox("The same share of each label", key="rule.balance", disabled=not is_ranked)
 
 
 def take_strategy(strategy: str) -> None:
@@ -171,14 +174,15 @@ def _conditions(data_map: pd.DataFrame, map_key: str, axes: tuple[str, str]) -> 
         chips.append(Chip(name if (outline.x, outline.y) == axes else f"{name} on {outline.x}/{outline.y}", _clear))
     for axis in axes:
         bounds = _bounds(data_map[axis])
-        low, high = st.session_state.get(_threshold_key(axis), bounds)
+        key = _threshold_key(axis, bounds)
+        low, high = st.session_state.get(key, bounds)
         if (low, high) != bounds:
             conditions.append(
                 ThresholdCondition(
                     score=axis, low=low if low > bounds[0] else None, high=high if high < bounds[1] else None
                 )
             )
-            chips.append(Chip(f"{words(axis)} {low:.2f} to {high:.2f}", _reset(_threshold_key(axis), bounds)))
+            chips.append(Chip(f"{words(axis)} {low:.2f} to {high:.2f}", _reset(key, bounds)))
     if labels := tuple(st.session_state.get("rule.labels", ())):
         conditions.append(LabelCondition(labels=labels))
         chips.append(Chip(f"label = {' or '.join(labels)}", _reset("rule.labels", [])))
@@ -197,8 +201,9 @@ def _bounds(column: pd.Series) -> tuple[float, float]:
     return low, high if high > low else low + 0.01
 
 
-def _threshold_key(axis: str) -> str:
-    return f"rule.threshold.{axis}"
+def _threshold_key(axis: str, bounds: tuple[float, float]) -> str:
+    """Name the slider after its ends too: another map has other ends, and its slider starts anew."""
+    return f"rule.threshold.{axis}.{bounds[0]:.2f}.{bounds[1]:.2f}"
 
 
 def _clear() -> None:

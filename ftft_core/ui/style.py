@@ -14,6 +14,9 @@ CSS = """
 .stVerticalBlock.st-key-frame, .st-key-frame .stVerticalBlock { gap: 0; }
 .st-key-frame { border-bottom: 1px solid var(--ftft-line); padding-bottom: 0.55rem; }
 .st-key-panel .stVerticalBlock, .st-key-panel { gap: 0.45rem !important; }
+[data-testid="stToolbar"] { max-width: 1400px; margin: 0 auto; padding-left: 0.4rem; }
+.st-key-queue { width: auto !important; flex: 0 0 auto !important; }
+.st-key-queue > * { width: auto !important; }
 .ftft-quiet { color: var(--ftft-muted); }
 .ftft-name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .ftft-count { font-size: 1.5rem; font-weight: 600; line-height: 1.2; }
