@@ -36,6 +36,26 @@ def take_in(connection: Connection, run_no: int, files: Sequence[Path]) -> None:
         refresh_data_map(connection, run_no)
 
 
+def add_dynamics(connection: Connection, run_no: int, dynamics: TrainingDynamics, positions: NDArray[np.int64]) -> None:
+    """Keep dynamics that are at hand whole, and their data map.
+
+    :param positions: (N,) rows of the suite's training split.
+    """
+    for epoch, seen in enumerate(dynamics.seen):
+        logits = dynamics.logits[epoch][seen]
+        offsets = np.arange(len(logits) + 1, dtype=np.int32) * logits.shape[1]
+        rows = pa.table(
+            {
+                "epoch": pa.array(np.full(len(logits), epoch), pa.int32()),
+                "position": pa.array(positions[seen], pa.int64()),
+                "logits": pa.ListArray.from_arrays(offsets, logits.reshape(-1)),
+            }
+        )
+        if rows.num_rows:
+            _take_dynamics(connection, run_no, rows)
+    refresh_data_map(connection, run_no)
+
+
 def _read(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)

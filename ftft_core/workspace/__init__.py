@@ -5,15 +5,18 @@ what training processes left, and queues runs. It never imports torch. Names or 
 subset is asked for.
 """
 
-from ftft_core.workspace.results import ComparisonReport, Results
+from ftft_core.workspace.exchange import Exchange
+from ftft_core.workspace.maps import SubsetRecord
+from ftft_core.workspace.results import ComparisonReport
 from ftft_core.workspace.runs import REFERENCE_METHODS, RunProgress
 
 
-class Workspace(Results):
+class Workspace(Exchange):
     """A folder with `ftft.duckdb` and `runs/`, made if it is not there.
 
-    Its methods come from one class per kind of thing: `Suites`, `Runs`, `Maps` (with subsets) and `Results`.
+    Its methods come from one class per kind of thing: `Suites`, `Runs`, `Maps` (with subsets), `Results` and
+    `Exchange`.
     """
 
 
-__all__ = ["REFERENCE_METHODS", "ComparisonReport", "RunProgress", "Workspace"]
+__all__ = ["REFERENCE_METHODS", "ComparisonReport", "RunProgress", "SubsetRecord", "Workspace"]

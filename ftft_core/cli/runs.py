@@ -1,0 +1,138 @@
+"""`ftft train` and `ftft runs`: starting runs, and what became of them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from ftft_core.cli.app import Settings, cli, config_options, pass_settings
+from ftft_core.cli.output import print_json, print_table, print_text
+from ftft_core.cli.watching import in_words, wait_for_run
+from ftft_core.config import BudgetConfig, RunConfig, TrainingConfig, parse
+from ftft_core.errors import InputError
+from ftft_core.workspace import Workspace
+
+_RUN_FIELDS = ("suite", "model", "layers", "subset", "method", "reference", "seed", "stop", "name")
+_BUDGET_FIELDS = ("epochs", "max_steps", "max_flops")
+_TRAINING_FIELDS = tuple(TrainingConfig.model_fields)
+_DEFAULT_EPOCHS = 3
+_CANCEL_SECONDS = 90.0
+
+detach_option = click.option("--detach", is_flag=True, help="Return at once; the work goes on in the background.")
+
+
+@cli.command("train")
+@config_options(RunConfig, _RUN_FIELDS)
+@config_options(BudgetConfig, _BUDGET_FIELDS)
+@config_options(TrainingConfig, _TRAINING_FIELDS)
+@detach_option
+@pass_settings
+def train(settings: Settings, /, detach: bool, **given: str | None) -> None:
+    """Fine-tune a model on a suite's training examples, or on a subset of them, and evaluate it on every split.
+
+    The budget is one of --epochs, --max-steps and --max-flops; 3 epochs when left out.
+    """
+    workspace = settings.open()
+    run_id = workspace.submit(_run_config(given))
+    _answer(settings, wait_for_run(workspace, run_id, detach=detach))
+
+
+def _run_config(given: dict[str, str | None]) -> RunConfig:
+    said = {name: value for name, value in given.items() if value is not None}
+    missing = [f"--{name} is required, but missing." for name in ("suite", "model") if name not in said]
+    if missing:
+        raise InputError("`ftft train` needs to know what to train, and on what.", missing)
+    values: dict[str, Any] = {name: said[name] for name in _RUN_FIELDS if name in said}
+    values["budget"] = {name: said[name] for name in _BUDGET_FIELDS if name in said} or {"epochs": _DEFAULT_EPOCHS}
+    values["training"] = {name: said[name] for name in _TRAINING_FIELDS if name in said}
+    return parse(RunConfig, values, what="The run")
+
+
+def _answer(settings: Settings, answer: dict[str, str]) -> None:
+    if settings.as_json:
+        print_json(answer)
+    else:
+        print_text(f"Run {answer['name']} ({answer['run_id']}) is {answer['status']}.")
+
+
+@cli.group("runs")
+def runs_group() -> None:
+    """Runs: listing, showing, stopping, resuming and removing them."""
+
+
+@runs_group.command("list")
+@click.option("--suite", metavar="TEXT", help="Only the runs on this suite.")
+@pass_settings
+def list_(settings: Settings, suite: str | None) -> None:
+    """List the runs, oldest first."""
+    workspace = settings.open()
+    if suite is not None:
+        workspace.suite_facts(suite)
+    runs = workspace.runs(suite)
+    if settings.as_json:
+        print_json(runs)
+    elif runs.empty:
+        print_text("There is no run yet: `ftft train` starts one, `ftft demo` those of the sample suite.")
+    else:
+        columns = ["run_id", "name", "suite", "model", "num_layers", "method", "seed", "fraction", "status"]
+        print_table(runs.to_dict("records"), [*columns, "num_optimizer_steps", "train_seconds"])
+
+
+@runs_group.command("show")
+@click.argument("run")
+@pass_settings
+def show(settings: Settings, run: str) -> None:
+    """Show everything that is kept about a run."""
+    workspace = settings.open()
+    row = workspace.run(run)
+    if settings.as_json:
+        print_json(row)
+        return
+    print_table([{"": name, "value": value} for name, value in row.items()], ["", "value"])
+    if row["status"] in {"queued", "running"}:
+        print_text(in_words(workspace.progress(run)))
+
+
+@runs_group.command("cancel")
+@click.argument("run")
+@pass_settings
+def cancel(settings: Settings, run: str) -> None:
+    """Stop a run after its current step; it can be resumed."""
+    workspace = settings.open()
+    workspace.cancel(run)
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    while workspace.progress(run).status == "running" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    workspace.sync()
+    _answer(settings, _state(workspace, run))
+
+
+@runs_group.command("resume")
+@click.argument("run")
+@detach_option
+@pass_settings
+def resume(settings: Settings, run: str, detach: bool) -> None:
+    """Go on with a run from its newest checkpoint; nothing happens if it has finished."""
+    workspace = settings.open()
+    if workspace.run(run)["status"] != "finished":
+        workspace.resume(run)
+    _answer(settings, wait_for_run(workspace, str(workspace.run(run)["run_id"]), detach=detach))
+
+
+@runs_group.command("remove")
+@click.argument("run")
+@pass_settings
+def remove(settings: Settings, run: str) -> None:
+    """Delete a run with its dynamics, predictions and model; it is stopped first."""
+    settings.open().remove_run(run)
+    if settings.as_json:
+        print_json({"removed": run})
+    else:
+        print_text(f"Run {run} was removed.")
+
+
+def _state(workspace: Workspace, run: str) -> dict[str, str]:
+    row = workspace.run(run)
+    return {name: str(row[name]) for name in ("run_id", "name", "status")}
