@@ -1,0 +1,123 @@
+"""Real parts in small: a random encoder with a real tokenizer, a suite on disk, and a command line that is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+POSITIVE = ("good", "great", "lovely", "bright", "fine")
+NEGATIVE = ("bad", "awful", "boring", "dull", "poor")
+NEUTRAL = ("the", "film", "plot", "cast", "was", "and", "very", "rather", "with", "some", "music", "scenes")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A randomly initialised BERT of 4 layers and width 32 with its tokenizer, as transformers saves it."""
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folder.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *POSITIVE, *NEGATIVE, *NEUTRAL]
+    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_rows(count: int, seed: int, *, noise: float = 0.15) -> list[dict[str, str]]:
+    """Sentences whose label follows their opinion words, but for a share of them; every sentence stands once."""
+    generator = random.Random(seed)
+    rows: dict[str, str] = {}
+    while len(rows) < count:
+        is_positive = len(rows) % 2 == 0
+        words = generator.choices(NEUTRAL, k=generator.randint(3, 20))
+        words += generator.choices(POSITIVE if is_positive else NEGATIVE, k=generator.randint(1, 3))
+        generator.shuffle(words)
+        flipped = generator.random() < noise
+        rows.setdefault(" ".join(words), "positive" if is_positive != flipped else "negative")
+    return [{"text": text, "label": label, "group": f"g{index % 3}"} for index, (text, label) in enumerate(rows.items())]
+
+
+def write_suite_files(folder: Path, *, num_train: int = 96, out_of_distribution: bool = True) -> Path:
+    """Write a small sentiment suite as CSV and JSON lines; give the path of its spec."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = make_rows(num_train + 120, seed=1)
+    parts = {"train": rows[:num_train], "dev": rows[num_train : num_train + 40]}
+    parts |= {"test": rows[num_train + 40 : num_train + 80], "shifted": rows[num_train + 80 :]}
+    for name, part in parts.items():
+        lines = [json.dumps(row) for row in part]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    spec = "text: text\nlabel: label\nlabels: [negative, positive]\ntrain: train.jsonl\ndev: dev.jsonl\n"
+    spec += "in_distribution: {test: test.jsonl}\n"
+    if out_of_distribution:
+        spec += "out_of_distribution: {shifted: {file: shifted.jsonl, group: group}}\n"
+    (folder / "spec.yaml").write_text(spec, encoding="utf-8")
+    return folder / "spec.yaml"
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    """The spec of a small suite on disk."""
+    return write_suite_files(tmp_path / "suite")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run of the command line gave."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.stdout)
+
+
+CommandLine = Callable[..., Answer]
+
+
+def environment(workspace: Path) -> dict[str, str]:
+    """Environment of a child process that works on a workspace with this checkout."""
+    return {**os.environ, "FTFT_WORKSPACE": str(workspace), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def ftft(tmp_path: Path) -> CommandLine:
+    """Run `ftft ARGUMENTS` on a fresh workspace in a process of its own, as a user would."""
+
+    def run(*arguments: object, timeout: float = 240, workspace: Path = tmp_path / "workspace") -> Answer:
+        done = subprocess.run(
+            [sys.executable, "-m", "ftft_core", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=tmp_path,
+            env=environment(workspace),
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    return run
