@@ -109,8 +109,7 @@ class _Planner:
         )
         steps = budget.max_steps or self._steps(budget.epochs or 1.0, "reference")
         work = steps * self.num_layers[model_key(reference.model, reference.layers)]
-        name = model_key(reference.model, reference.layers)
-        return self._add("reference", name, seed, lambda _, __: config, work)
+        return self._add("reference", self._reference_name(reference), seed, lambda _, __: config, work)
 
     def _add_random(self, fraction: float, seed: int) -> str:
         subset_recipe = SubsetRecipe(strategy="random", fraction=fraction, seed=seed)
@@ -123,7 +122,7 @@ class _Planner:
 
     def _add_from_reference(self, method: str, reference: ReferenceModel, fraction: float, seed: int) -> str:
         source = self._add_reference(reference, seed)
-        return self._add_selected(method, fraction, seed, source, model_key(reference.model, reference.layers))
+        return self._add_selected(method, fraction, seed, source, self._reference_name(reference))
 
     def _add_selected(self, method: str, fraction: float, seed: int, source: str, reference_name: str) -> str:
         """Add a run on a selection from the dynamics of another one."""
@@ -146,9 +145,7 @@ class _Planner:
             return self._main(method, seed, BudgetConfig(max_flops=workspace.total_flops(done[ftft])))
 
         work = sum(self.planned[key].work for key in (ftft, *self.planned[ftft].needs))
-        detail = ", ".join(
-            part for part in (model_key(reference.model, reference.layers), self._share(fraction)) if part
-        )
+        detail = ", ".join(part for part in (self._reference_name(reference), self._share(fraction)) if part)
         return self._add(method, detail, seed, make, work, needs=(ftft,))
 
     def _main(
@@ -172,6 +169,19 @@ class _Planner:
         key = f"{method}{f' ({detail})' if detail else ''}, seed {seed}"
         self.planned.setdefault(key, PlannedRun(key, method, seed, make, needs, work))
         return key
+
+    def _reference_name(self, reference: ReferenceModel) -> str:
+        """Name a reference by its model, and by its budget too where another one has the same model."""
+        name = model_key(reference.model, reference.layers)
+        alike = [each for each in self.recipe.reference_model if model_key(each.model, each.layers) == name]
+        if len(alike) == 1:
+            return name
+        budget = "full budget"
+        if reference.max_steps is not None:
+            budget = f"{reference.max_steps} steps"
+        elif reference.epochs is not None:
+            budget = f"{reference.epochs:g} epochs"
+        return f"{name}, {budget}{f', until {reference.stop}' if reference.stop else ''}"
 
     def _share(self, fraction: float) -> str:
         """Name a fraction where there are several."""
