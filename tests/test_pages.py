@@ -1,0 +1,295 @@
+"""Pages: what they say, refuse and save, without a browser."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ftft_core.errors import InputError
+from ftft_core.selection import Recipe, select
+from ftft_core.ui.frame import as_text, duration_words, queue_words
+from ftft_core.ui.panel import number_words, share_words
+from ftft_core.ui.planning import cost_words, fitting_methods, free_seeds
+from ftft_core.workspace import Workspace
+from tests.ui_workspace import AWKWARD, NUM_TRAIN, make_workspace, queue
+
+APP = Path(__file__).parents[1] / "app.py"
+PAGES = ("suites", "data_map", "subsets", "fine_tune", "compare")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    return make_workspace(tmp_path_factory.mktemp("filled"))
+
+
+@pytest.fixture
+def app(filled, monkeypatch):
+    monkeypatch.setenv("FTFT_WORKSPACE", str(filled.folder))
+    return AppTest.from_file(str(APP), default_timeout=60).run()
+
+
+@pytest.fixture
+def empty_app(tmp_path, monkeypatch):
+    monkeypatch.setenv("FTFT_WORKSPACE", str(tmp_path / "empty"))
+    return AppTest.from_file(str(APP), default_timeout=60).run()
+
+
+def open_page(app, name):
+    return app if name == "data_map" else app.switch_page(f"pages/{name}.py").run()
+
+
+def written(app):
+    """Everything that the page says in words."""
+    said = [element.value for kind in (app.markdown, app.error) for element in kind]
+    return "\n".join([*said, *(element.proto.body for element in app.get("html"))])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens(app, name):
+    page = open_page(app, name)
+    assert not page.exception
+    assert not page.error
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_empty_workspace_says_the_one_step_that_fills_a_page(empty_app, name):
+    page = open_page(empty_app, name)
+    assert not page.exception
+    assert [code.value for code in page.code] in (["ftft demo"], ["ftft suite add NAME SPEC.yaml"])
+
+
+def test_opening_the_app_imports_nothing_that_trains(filled):
+    script = (
+        "import sys\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        f"app = AppTest.from_file({str(APP)!r}, default_timeout=60).run()\n"
+        "assert not app.exception, app.exception\n"
+        f"for name in {PAGES!r}:\n"
+        "    if name != 'data_map':\n"
+        "        assert not app.switch_page(f'pages/{name}.py').run().exception\n"
+        "print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"FTFT_WORKSPACE": str(filled.folder), "PATH": "", "PYTHONPATH": str(APP.parent), "HOME": "/nonexistent"},
+        capture_output=True, text=True, timeout=120, check=False, cwd=APP.parent,
+    )  # fmt: skip
+    assert done.stdout.strip().splitlines()[-1:] == ["[]"], done.stdout + done.stderr
+
+
+def test_the_run_picker_shows_runs_with_a_map_first_then_the_newest(app):
+    assert app.selectbox(key="suite").value == "toy"
+    assert app.selectbox(key="run").options == ["map-run", "ftft-1", "erm-1", "ftft-0", "erm-0"]
+
+
+def test_a_run_without_a_whole_epoch_says_what_it_waits_for(app):
+    app.selectbox(key="run").select("erm-0").run()
+    assert "no finished epoch yet" in written(app)
+
+
+def test_a_strategy_is_selected_counted_and_saved_exactly(app, filled):
+    page = app
+    page.button(key="take.ambiguous").click().run()
+    assert "79 <span" in written(page)  # 33 % of 240, half to even
+    page.text_input(key="map.name").input("from-page").run()
+    save = page.button(key="map.save")
+    assert save.label == "Save 79 examples as subset"
+    save.click().run()
+    assert not page.error
+    saved = filled.subset_examples("from-page")["example_id"].tolist()
+    assert saved == select(filled.data_map("map-run"), "ambiguous", 0.33).tolist()
+    assert filled.subset("from-page").recipe.strategy == "ambiguous"
+    assert "Saved as from" in written(page)
+    filled.remove_subset("from-page")
+
+
+def test_after_saving_the_next_step_leads_to_fine_tuning_on_it(app, filled):
+    page = app
+    page.button(key="take.hard").click().run()
+    page.text_input(key="map.name").input("next-step").run()
+    page.button(key="map.save").click().run()
+    page.button(key="map.fine_tune").click().run()
+    assert page.selectbox(key="ft_subset").value == filled.subset("next-step").subset
+    filled.remove_subset("next-step")
+
+
+def test_a_typed_filter_and_a_label_are_joined(app, filled):
+    page = app
+    page.text_input(key="rule.where").input("confidence < 0.6").run()
+    page.multiselect(key="rule.labels").select("yes").run()
+    frame = filled.data_map("map-run")
+    expected = int(((frame["confidence"] < 0.6) & (frame["label"] == "yes")).sum())
+    assert f">{expected} <span" in written(page)
+    assert [button.label for button in page.button if button.key.startswith("chip.")] == [
+        as_text("label = yes"),
+        as_text("confidence < 0.6"),
+    ]
+
+
+def test_a_filter_over_the_text_is_fetched_from_the_workspace(app, filled):
+    page = app
+    page.text_input(key="rule.where").input('contains(text, "stars")').run()
+    assert ">1 <span" in written(page)
+    assert page.button(key="map.save").label == "Save 1 example as subset"
+
+
+def test_a_filter_that_is_not_understood_is_told_in_the_core_s_words(app, filled):
+    page = app
+    page.text_input(key="rule.where").input("confidense < 0.6").run()
+    assert "was not understood" in page.error[0].value
+    assert not [button for button in page.button if button.key == "map.save"]
+
+
+def test_a_chip_takes_its_condition_away(app, filled):
+    page = app
+    page.text_input(key="rule.where").input("confidence < 0.6").run()
+    page.button(key="chip.0").click().run()
+    assert page.text_input(key="rule.where").value == ""
+    assert f"None of {NUM_TRAIN}" in written(page)
+
+
+def test_a_threshold_slider_keeps_what_lies_between(app, filled):
+    page = app
+    slider = next(slider for slider in page.slider if slider.label == "Confidence")
+    slider.set_range(slider.min, 0.5).run()
+    expected = int((filled.data_map("map-run")["confidence"] <= 0.5).sum())
+    assert f">{expected} <span" in written(page)
+
+
+def test_an_earlier_epoch_has_its_own_map_and_its_recipe_says_so(app, filled):
+    page = app
+    slider = next(slider for slider in page.slider if slider.label == "Epochs counted")
+    slider.set_value(2).run()
+    page.button(key="take.hard").click().run()
+    page.text_input(key="map.name").input("early").run()
+    page.button(key="map.save").click().run()
+    assert filled.subset("early").recipe.epochs == 2
+    expected = select(filled.data_map("map-run", epochs=2), "hard", 0.33).tolist()
+    assert filled.subset_examples("early")["example_id"].tolist() == expected
+    filled.remove_subset("early")
+
+
+def test_the_table_holds_a_page_of_rows_with_text_as_it_is(app, filled):
+    page = app
+    table = page.dataframe[0].value
+    assert len(table) == 50
+    assert table["text"].iloc[0] == AWKWARD
+
+
+def test_every_score_can_be_an_axis_and_a_colour(app, filled):
+    page = app
+    for colour in ("label", "forgetting_events", "first_learnt_epoch", "aum"):
+        page.selectbox(key="colour").select(colour).run()
+        assert not page.exception
+    page.selectbox(key="x").select("first_learnt_epoch").run()
+    assert not page.exception
+
+
+def test_the_form_queues_one_run_a_seed_and_says_so(app, filled, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(Workspace, "submit", lambda self, config: submitted.append(config) or "r1")
+    page = open_page(app, "fine_tune")
+    page.number_input(key="ft_seeds").set_value(2).run()
+    page.number_input(key="ft_epochs").set_value(2).run()
+    button = page.button(key="ft_start")
+    assert button.label == "Start 2 runs"
+    button.click().run()
+    assert not page.error
+    assert [config.seed for config in submitted] == [2, 3]  # 0 and 1 are there already
+    assert {config.method for config in submitted} == {"erm"}
+    assert {config.budget.epochs for config in submitted} == {2}
+
+
+def test_a_subset_proposes_the_method_that_its_strategy_makes(app, filled):
+    page = open_page(app, "fine_tune")
+    page.selectbox(key="ft_subset").select(filled.subset("ambiguous-33").subset).run()
+    methods = next(box for box in page.selectbox if box.label == "Counts as")
+    assert methods.options == ["ftft", "cartography"]
+
+
+def test_bad_input_is_refused_with_the_core_s_sentence_and_queues_nothing(app, filled):
+    page = open_page(app, "fine_tune")
+    before = len(filled.runs())
+    page.text_input(key="ft_rate").input("fast").run()
+    page.button(key="ft_start").click().run()
+    assert "learning" in page.error[0].value
+    assert len(filled.runs()) == before
+
+
+def test_the_queue_lists_runs_with_their_state_and_the_way_to_their_map(app, filled):
+    page = open_page(app, "fine_tune")
+    assert "finished, 12 s, dev accuracy 75.0 %" in written(page)
+    page.button(key=f"open.{filled.run('map-run')['run_id']}").click().run()
+    assert page.selectbox(key="run").value == filled.run("map-run")["run_id"]
+
+
+def test_a_run_that_waits_can_be_cancelled_from_the_page_and_resumed_is_offered(tmp_path, monkeypatch):
+    workspace = make_workspace(tmp_path, with_comparison=False)
+    run = queue(workspace, tmp_path / "tiny-model", name="waiting", method="erm")
+    monkeypatch.setenv("FTFT_WORKSPACE", str(workspace.folder))
+    page = open_page(AppTest.from_file(str(APP), default_timeout=60).run(), "fine_tune")
+    page.button(key=f"cancel.{run}").click().run()
+    assert workspace.run(run)["status"] == "cancelled"
+    assert page.button(key=f"resume.{run}").label == "Resume"
+
+
+def test_the_comparison_concludes_and_shows_means_spreads_and_costs(app):
+    page = open_page(app, "compare")
+    words = written(page)
+    assert "ftft reaches" in words.replace("\\", "")
+    assert "<small>±" in words
+    assert "Out of distribution" in words
+    assert "50 %" in words  # ftft's FLOPs with its reference's
+
+
+def test_a_suite_without_finished_runs_leads_to_fine_tuning(tmp_path, monkeypatch):
+    workspace = make_workspace(tmp_path, with_comparison=False)
+    monkeypatch.setenv("FTFT_WORKSPACE", str(workspace.folder))
+    page = open_page(AppTest.from_file(str(APP), default_timeout=60).run(), "compare")
+    assert "no finished run to compare yet" in written(page)
+
+
+def test_subsets_say_their_recipe_in_words(app):
+    assert as_text("ambiguous 33 % of run map-run") in written(open_page(app, "subsets"))
+
+
+def test_markdown_of_data_is_escaped():
+    assert as_text("**a** [b](c) $x$ <i>") == "\\*\\*a\\*\\* \\[b\\]\\(c\\) \\$x\\$ \\<i\\>"
+
+
+def test_durations_are_worded_as_people_say_them():
+    worded = {None: "", 4.4: "4 s", 59.6: "1 min", 720: "12 min", 3900: "1 h 05 min"}
+    assert {seconds: duration_words(seconds) for seconds in worded} == worded
+
+
+def test_shares_and_numbers_are_worded_without_false_zeros():
+    assert [share_words(count, 1000) for count in (0, 1, 333)] == ["0 %", "under 1 %", "33 %"]
+    assert [number_words(value) for value in (None, 3.0, 0.12345, 1.0)] == ["–", "3", "0.123", "1.000"]
+
+
+def test_the_queue_is_idle_or_says_how_long_it_takes(filled):
+    queue = filled.queue()
+    assert queue_words(queue) == "Idle"
+    queue.loc[0] = ["r1", "a", "running", 0, 125.0]
+    queue.loc[1] = ["r2", "b", "queued", 1, None]
+    assert queue_words(queue) == "1 of 2 running, 2 min left"
+
+
+def test_planning_proposes_methods_seeds_and_costs(filled):
+    runs = filled.runs()
+    model = runs["model"].iloc[0]
+    assert fitting_methods(None)[0] == "erm"
+    assert fitting_methods({"strategy": "random"}) == ["random"]
+    assert fitting_methods({"strategy": None})[0] == "ftft"
+    assert free_seeds(runs, model, None, None, "erm", 2) == [2, 3]
+    assert free_seeds(runs, "other", None, None, "erm", 2) == [0, 1]
+    assert cost_words(runs, "other", None, 1, 30, 32) == "1 run of 30 optimizer steps with 32 examples each."
+    assert "about 24 s" in cost_words(runs, model, None, 2, 30, 32)
+
+
+def test_a_recipe_that_takes_nothing_is_refused(filled):
+    recipe = Recipe(source_run="map-run", conditions=({"kind": "where", "expression": "confidence > 2"},))
+    with pytest.raises(InputError, match="leaves none of 240 examples"):
+        filled.preview_subset(recipe)

@@ -1,0 +1,143 @@
+"""A small workspace for the tests of pages: a suite with awkward texts, and runs whose files are written by hand.
+
+Nothing is trained: the runs' folders get what a training process would have left, and the workspace takes it in.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ftft_core.config import BudgetConfig, RunConfig
+from ftft_core.run_folder import write_parquet
+from ftft_core.selection import Recipe
+from ftft_core.workspace import Workspace
+
+LABELS = ("no", "yes")
+NUM_TRAIN = 240
+NUM_TEST = 60
+NUM_EPOCHS = 4
+AWKWARD = "<b>bold</b> **stars** $x^2$ <script>alert(1)</script>"
+"""Text of the first training example."""
+
+SPEC = """\
+text: text
+label: label
+labels: ["no", "yes"]
+train: train.csv
+dev: dev.csv
+in_distribution: {usual: usual.csv}
+out_of_distribution: {far: far.csv, farther: farther.csv}
+"""
+
+
+def make_workspace(folder: Path, *, with_comparison: bool = True) -> Workspace:
+    """Make the workspace: the suite "toy", the finished reference run "map-run", and erm and ftft with two seeds."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    for name, count in {"train": NUM_TRAIN, "dev": 40, "usual": NUM_TEST, "far": NUM_TEST, "farther": NUM_TEST}.items():
+        with (data / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["text", "label"])
+            for row in range(count):
+                text = AWKWARD if (name, row) == ("train", 0) else f"{name} sentence number {row}"
+                writer.writerow([text, LABELS[row % 3 == 0]])
+    (data / "spec.yaml").write_text(SPEC, encoding="utf-8")
+    model = folder / "tiny-model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({"model_type": "bert", "num_hidden_layers": 2}), encoding="utf-8")
+
+    workspace = Workspace(folder / "workspace")
+    workspace.add_suite("toy", data / "spec.yaml")
+    reference = queue(workspace, model, name="map-run", method="reference")
+    leave_dynamics(workspace, reference)
+    finish(workspace, reference, flops=1e9)
+    if with_comparison:
+        subset = workspace.save_subset(
+            Recipe(source_run=reference, strategy="ambiguous", fraction=0.33), name="ambiguous-33"
+        )
+        for seed in (0, 1):
+            for method, skill, flops in (("erm", 0.9, 6e9), ("ftft", 1.2, 2e9)):
+                run = queue(
+                    workspace, model, name=f"{method}-{seed}", method=method, seed=seed,
+                    subset=subset.subset if method == "ftft" else None,
+                )  # fmt: skip
+                leave_predictions(workspace, run, skill=skill, seed=seed)
+                finish(workspace, run, flops=flops)
+    return workspace
+
+
+def queue(
+    workspace: Workspace, model: Path, *, name: str, method: str, seed: int = 0, subset: str | None = None
+) -> str:
+    """Queue a run without starting a worker."""
+    return workspace.queue_run(
+        RunConfig(
+            suite="toy", model=str(model), name=name, method=method, seed=seed, subset=subset,
+            budget=BudgetConfig(epochs=NUM_EPOCHS),
+        )
+    )  # fmt: skip
+
+
+def leave_dynamics(workspace: Workspace, run: str) -> None:
+    """Leave logits of all training examples at every epoch: easy, ambiguous and hard ones."""
+    random = np.random.default_rng(7)
+    labels = np.array([row % 3 == 0 for row in range(NUM_TRAIN)], dtype=int)
+    easiness = random.normal(1.2, 1.2, NUM_TRAIN)
+    for epoch in range(NUM_EPOCHS):
+        margins = easiness * (epoch + 1) / 2 + random.normal(0, 0.8, NUM_TRAIN)
+        logits = np.stack([np.where(labels == label, margins, -margins) / 2 for label in (0, 1)], axis=1)
+        table = {
+            "epoch": pa.array(np.full(NUM_TRAIN, epoch), pa.int32()),
+            "position": pa.array(np.arange(NUM_TRAIN), pa.int64()),
+            "logits": pa.array(logits.astype(np.float32).tolist(), pa.list_(pa.float32())),
+        }
+        write_parquet(workspace.run_folder(run).outbox / f"dynamics-{epoch:05d}.parquet", pa.table(table))
+
+
+def leave_predictions(workspace: Workspace, run: str, *, skill: float, seed: int) -> None:
+    """Leave the kept model's logits on every split; more skill is more often right."""
+    for number, (split, count) in enumerate(
+        {"dev": 40, "usual": NUM_TEST, "far": NUM_TEST, "farther": NUM_TEST}.items()
+    ):
+        random = np.random.default_rng(100 * number + seed)
+        labels = np.array([row % 3 == 0 for row in range(count)], dtype=int)
+        margins = random.normal(skill - 0.2 * number, 1.0, count)
+        logits = np.stack([np.where(labels == label, margins, -margins) for label in (0, 1)], axis=1)
+        table = {
+            "split": pa.array([split] * count, pa.string()),
+            "position": pa.array(np.arange(count), pa.int64()),
+            "logits": pa.array(logits.astype(np.float32).tolist(), pa.list_(pa.float32())),
+        }
+        write_parquet(workspace.run_folder(run).outbox / f"predictions-{split}.parquet", pa.table(table))
+
+
+def finish(workspace: Workspace, run: str, *, flops: float) -> None:
+    """Write progress, history and state as at the end of a training, and take everything in."""
+    folder = workspace.run_folder(run)
+    for step in range(1, 31):
+        folder.append_history(
+            {"kind": "step", "step": step, "epoch": step // 8, "loss": 0.7 / step**0.5, "learning_rate": 1e-4}
+        )
+    folder.append_history(
+        {
+            "kind": "evaluation:dev",
+            "step": 30,
+            "epoch": 3,
+            "split": "dev",
+            "accuracy": 0.75,
+            "macro_f1": 0.7,
+            "ece": 0.1,
+        }
+    )
+    folder.write_progress(
+        {"stage": "training", "step": 30, "num_steps": 30, "epoch": 3, "num_epochs": NUM_EPOCHS, "loss": 0.13,
+         "fraction": 1.0, "seconds_left": 0.0, "examples_seen": 960, "train_flops": flops, "evaluation_flops": 0.0,
+         "train_seconds": 12.0}
+    )  # fmt: skip
+    folder.set_status("finished", "done")
+    workspace.sync()
