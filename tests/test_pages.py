@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from ftft_core.errors import InputError
@@ -17,6 +18,18 @@ from tests.ui_workspace import AWKWARD, NUM_TRAIN, make_workspace, queue
 
 APP = Path(__file__).parents[1] / "app.py"
 PAGES = ("suites", "data_map", "subsets", "fine_tune", "compare")
+
+
+@pytest.fixture(autouse=True)
+def _app_decides_on_pages(monkeypatch):
+    """AppTest forgets before every run that app.py calls `st.navigation`, and would run the page alone."""
+    original = PagesManager.__init__
+
+    def remember(self, *values, **options):
+        original(self, *values, **options)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", remember)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +94,7 @@ def test_opening_the_app_imports_nothing_that_trains(filled):
 
 def test_the_run_picker_shows_runs_with_a_map_first_then_the_newest(app):
     assert app.selectbox(key="suite").value == "toy"
-    assert app.selectbox(key="run").options == ["map-run", "ftft-1", "erm-1", "ftft-0", "erm-0"]
+    assert app.selectbox(key="run").options == ["map-run", "erm-1", "erm-0", "ftft-1", "ftft-0"]
 
 
 def test_a_run_without_a_whole_epoch_says_what_it_waits_for(app):

@@ -157,11 +157,14 @@ def _pick(label: str, options: list[str], key: str, *, width: int, names: dict[s
 
 
 def _run_names(listed: pd.DataFrame) -> dict[str, str]:
-    """Run id -> what the picker says; runs with a map first, then finished ones, the newest of them on top."""
+    """Run id -> what the picker says; runs with a map first, of all the data, finished, and newest."""
     if listed.empty:
         return {}
-    ranked = listed.assign(no_map=listed["counted_epochs"] == 0, unfinished=listed["status"] != "finished")
-    order = ranked.sort_values(["no_map", "unfinished", "created_at"], ascending=[True, True, False], kind="stable")
+    ranked = listed.assign(
+        no_map=listed["counted_epochs"] == 0, partial=listed["fraction"] < 1, unfinished=listed["status"] != "finished"
+    )
+    keys = ["no_map", "partial", "unfinished", "created_at"]
+    order = ranked.sort_values(keys, ascending=[True, True, True, False], kind="stable")
     return {
         row["run_id"]: row["name"] if row["status"] == "finished" else f"{row['name']} ({row['status']})"
         for row in order.to_dict("records")
