@@ -13,7 +13,7 @@ from ftft_core.experiments import PlannedRun
 from ftft_core.run_folder import ENDED
 from ftft_core.workspace import RunProgress, Workspace
 
-_POLL_SECONDS = 0.25
+_POLL_SECONDS = 0.5
 _QUIET_SECONDS = 15.0
 """Without a terminal, a line is printed this often."""
 
@@ -88,8 +88,10 @@ def wait_for_run(workspace: Workspace, run_id: str, *, detach: bool) -> dict[str
     if not detach:
         try:
             with Watcher(workspace) as watcher:
+                folder = workspace.run_folder(run_id)
                 while True:
-                    workspace.sync()
+                    if folder.outbox_files():
+                        workspace.sync()
                     progress = workspace.progress(run_id)
                     watcher.show(name, progress)
                     if progress.status in ENDED:

@@ -21,7 +21,7 @@ from ftft_core.workspace import Workspace
 Watch = Callable[[Sequence[PlannedRun]], None]
 """Is shown the plan, over and over, while it is worked off."""
 
-_POLL_SECONDS = 0.3
+_POLL_SECONDS = 1.0
 
 
 def plan_experiment(workspace: Workspace, recipe: Recipe) -> list[PlannedRun]:
@@ -45,9 +45,13 @@ def run_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, watch
     :raises RunError: when a run failed or was stopped; what does not depend on it is finished first.
     """
     started: set[str] = set()
+    seen: object = None
     while True:
-        workspace.sync()
-        _advance(workspace, planned, start=True, started=started)
+        # Files are looked at often, the database only when something happened.
+        if seen is None or seen != _looks(workspace, planned):
+            workspace.sync()
+            _advance(workspace, planned, start=True, started=started)
+            seen = _looks(workspace, planned)
         watch(planned)
         if all(run.status in {"finished", "skipped"} or _has_failed(run, started) for run in planned):
             break
@@ -75,6 +79,12 @@ def stop_experiment(workspace: Workspace, planned: Sequence[PlannedRun]) -> None
     while any(workspace.progress(run.run_id).status == "running" for run in under_way if run.run_id):
         time.sleep(_POLL_SECONDS)
     workspace.sync()
+
+
+def _looks(workspace: Workspace, planned: Sequence[PlannedRun]) -> list[tuple[str, int]]:
+    """Give the status of every run that there is, and how many of its files wait to be taken in."""
+    run_ids = [run.run_id for run in planned if run.run_id is not None]
+    return [(workspace.progress(each).status, len(workspace.run_folder(each).outbox_files())) for each in run_ids]
 
 
 def _has_failed(run: PlannedRun, started: set[str]) -> bool:

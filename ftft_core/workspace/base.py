@@ -43,7 +43,7 @@ class WorkspaceBase:
             # The state is read before the outbox: files of a run that has finished are then all there.
             state = self._queue.settle(folder)
             files = folder.outbox_files()
-            if state["status"] != status or files or status == "running":
+            if state["status"] != status or files:
                 self._take_in(folder, state, files)
 
     def _take_in(self, folder: RunFolder, state: dict[str, Any], files: list[Path]) -> None:

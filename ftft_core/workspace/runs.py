@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -159,6 +160,8 @@ class Runs(WorkspaceBase):
 
     def run_folder(self, reference: str) -> RunFolder:
         """Give the folder of a run."""
+        if re.fullmatch(r"r[0-9a-f]{8}", reference) and (self._queue.runs / reference).is_dir():
+            return self._queue.folder(reference)
         with self.database.reading() as connection:
             return self._queue.folder(run_store.find_run(connection, reference)[1])
 
