@@ -49,7 +49,7 @@ with table_column:
     st.html(ui.comparison_table(report.comparison, report.costs, metric))
     st.caption(
         f"Percent, mean ± standard deviation over seeds; beneath, the difference to {ui.as_text(baseline)} in points. "
-        "\\* marks a difference whose 95 % interval excludes zero, corrected for the number of comparisons."
+        "\\* marks a difference whose 95 % interval excludes zero, on single splits after Holm's correction."
     )
     with st.container(horizontal=True, gap="small"):
         for name, (ending, mime, write) in FORMATS.items():

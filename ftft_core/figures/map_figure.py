@@ -256,8 +256,8 @@ def _layout(
     layout |= {
         "xaxis2": {**hidden, "anchor": "y3"},
         "yaxis2": {**hidden, "anchor": "x3"},
-        "xaxis3": {"visible": False, "fixedrange": True, "matches": "x", "anchor": "y2", "domain": [0.0, MAP_SHARE]},
-        "yaxis3": {"visible": False, "fixedrange": True, "matches": "y", "anchor": "x2", "domain": [0.0, MAP_SHARE]},
+        "xaxis3": {"visible": False, "matches": "x", "anchor": "y2", "domain": [0.0, MAP_SHARE]},
+        "yaxis3": {"visible": False, "matches": "y", "anchor": "x2", "domain": [0.0, MAP_SHARE]},
         "barmode": "overlay",
         "hovermode": "closest",
         "dragmode": "lasso",

@@ -32,7 +32,12 @@ def draw_queue() -> None:
     try:
         workspace.sync()
         listed = reads.runs(chosen().suite)
-        progress = {str(run_id): workspace.progress(run_id) for run_id in listed["run_id"]}
+        ranks = listed["status"].map(_rank)
+        ordered = listed.assign(rank=ranks).sort_values(["rank", "created_at"], ascending=[True, False], kind="stable")
+        records = [{str(name): value for name, value in row.items()} for row in ordered.to_dict("records")]
+        active = sum(row["status"] in ACTIVE for row in records)
+        shown, older = records[: active + SHOWN_RUNS], records[active + SHOWN_RUNS :]
+        progress = [workspace.progress(str(row["run_id"])) for row in shown]
     except FTFTError as failure:
         show_error(failure)
         return
@@ -41,17 +46,12 @@ def draw_queue() -> None:
     if listed.empty:
         st.markdown(":gray[Runs stand here, with their progress, as soon as one is started.]")
         return
-    ranks = listed["run_id"].map(lambda run_id: _rank(progress[run_id].status))
-    ordered = listed.assign(rank=ranks).sort_values(["rank", "created_at"], ascending=[True, False], kind="stable")
-    records = [{str(name): value for name, value in row.items()} for row in ordered.to_dict("records")]
-    first = [row for row in records if row["rank"] < 2]
-    ended = [row for row in records if row["rank"] == 2]
-    for row in [*first, *ended[:SHOWN_RUNS]]:
-        _draw_run(row, progress[row["run_id"]])
-    if later := ended[SHOWN_RUNS:]:
-        with st.expander(f"{len(later)} older"):
-            for row in later:
-                _draw_run(row, progress[row["run_id"]])
+    for row, its_progress in zip(shown, progress, strict=True):
+        _draw_run(row, its_progress)
+    if older:
+        with st.expander(f"{len(older)} older"):
+            for row in older:
+                _draw_older(row)
 
 
 def _rank(status: str) -> int:
@@ -78,6 +78,13 @@ def _draw_run(run: dict[str, Any], progress: RunProgress) -> None:
             st.progress(min(max(progress.fraction, 0.0), 1.0))
         elif progress.status == "failed":
             st.markdown(f":red[{as_text(progress.message)}]")
+
+
+def _draw_older(run: dict[str, Any]) -> None:
+    words_column, button_column = st.columns([5, 1.5], vertical_alignment="center", gap="small")
+    words_column.markdown(f"{as_text(run['name'])} :gray[{as_text(run['status'])}]")
+    with button_column:
+        _draw_buttons(run, str(run["status"]))
 
 
 def _draw_buttons(run: dict[str, Any], status: str) -> None:
