@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,16 @@ import filelock
 import psutil
 
 from ftft_core.errors import RunError
-from ftft_core.run_folder import ENDED, LOST_MESSAGE, RESUMABLE, RunFolder, run_folders
+from ftft_core.run_folder import ENDED, LOST_MESSAGE, RESUMABLE, RunFolder, run_folders, write_json
 
 _STOP_SECONDS = 60.0
 """How long a training process may take to finish its step and write a checkpoint before it is killed."""
+
+_PATIENCE_SECONDS = 3.0
+"""A run that waits for longer than this while no worker is alive was queued for a worker that was killed."""
+
+_children: list[subprocess.Popen[bytes]] = []
+"""Workers that this process started: asked after now and then, so that none of them stays a zombie."""
 
 
 @dataclass(frozen=True)
@@ -40,42 +48,73 @@ class Queue:
         """A lock for changing the state of runs; held for moments only."""
         return filelock.FileLock(self.workspace / ".queue.lock", timeout=30)
 
-    def working(self) -> filelock.FileLock:
+    def working(self, *, timeout_seconds: float = 0) -> filelock.FileLock:
         """A lock that the worker holds as long as it lives."""
-        return filelock.FileLock(self.workspace / ".worker.lock", timeout=0)
+        return filelock.FileLock(self.workspace / ".worker.lock", timeout=timeout_seconds)
+
+    @property
+    def starting(self) -> Path:
+        """Names the worker process that was started last, until it works or gave way to another."""
+        return self.workspace / ".worker.starting"
 
     def waiting(self) -> list[RunFolder]:
         """Give the queued runs, the next one first."""
-        states = [(folder, folder.read_state()) for folder in run_folders(self.runs)]
-        queued = [(state["since"], folder) for folder, state in states if state["status"] == "queued"]
+        queued = []
+        for folder in run_folders(self.runs):
+            with suppress(FileNotFoundError):  # It may be removed while we look.
+                state = folder.read_state()
+                queued += [(state["since"], folder)] if state["status"] == "queued" else []
         return [folder for _, folder in sorted(queued, key=lambda pair: (pair[0], pair[1].run_id))]
 
     def running(self) -> list[RunFolder]:
         """Give the runs that have a living training process."""
-        return [folder for folder in run_folders(self.runs) if folder.true_state()["status"] == "running"]
+        running = []
+        for folder in run_folders(self.runs):
+            with suppress(FileNotFoundError):
+                running += [folder] if folder.true_state()["status"] == "running" else []
+        return running
 
     def ensure_worker(self) -> None:
-        """Start a worker process if none is alive; it outlives this process."""
+        """Start a worker process if none is alive or starting; it outlives this process."""
+        _children[:] = [child for child in _children if child.poll() is None]
         with self.changing():
             try:
                 with self.working():
                     pass
             except filelock.Timeout:
                 return
-        log = (self.workspace / "worker.log").open("ab")
-        with log:
-            subprocess.Popen(
-                [sys.executable, "-m", "ftft_core.jobs", str(self.workspace)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=child_environment(),
-            )
+            if self._is_starting():
+                return
+            with (self.workspace / "worker.log").open("ab") as log:
+                child = subprocess.Popen(
+                    [sys.executable, "-m", "ftft_core.jobs", str(self.workspace)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    env=child_environment(),
+                )
+            _children.append(child)
+            write_json(self.starting, {"pid": child.pid, "pid_started": psutil.Process(child.pid).create_time()})
+
+    def _is_starting(self) -> bool:
+        """Whether a worker was started that has yet to take its lock."""
+        try:
+            named = json.loads(self.starting.read_text(encoding="utf-8"))
+            process = psutil.Process(named["pid"])
+            is_same = abs(process.create_time() - named["pid_started"]) < 1.0
+            return is_same and process.status() != psutil.STATUS_ZOMBIE
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            return False
 
     def settle(self, folder: RunFolder) -> dict[str, Any]:
-        """Give the true state of a run; a run that lost its process is recorded as lost."""
+        """Give the true state of a run; a run that lost its process is recorded as lost.
+
+        Whoever looks at a run that waits although no worker is alive starts one: the last may have been killed.
+        """
         state = folder.true_state()
+        if state["status"] == "queued" and time.time() - state["since"] > _PATIENCE_SECONDS:
+            self.ensure_worker()
         if state["status"] == "lost" and folder.read_state()["status"] == "running":
             with self.changing():
                 if folder.true_state()["status"] == "lost":

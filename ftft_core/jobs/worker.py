@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import filelock
 
@@ -14,6 +15,7 @@ from ftft_core.run_folder import RunFolder
 
 _POLL_SECONDS = 0.2
 _IDLE_SECONDS = 3.0
+_LOCK_SECONDS = 2.0
 _LOG_LINES = 15
 
 
@@ -22,11 +24,14 @@ def work_off(queue: Queue) -> None:
 
     A training process that a killed worker left behind is waited for: one run trains at a time.
     """
-    lock = queue.working()
+    # Waiting a little: others hold the lock for a moment to see whether a worker is alive.
+    lock = queue.working(timeout_seconds=_LOCK_SECONDS)
     try:
         lock.acquire()
     except filelock.Timeout:
         return
+    finally:
+        queue.starting.unlink(missing_ok=True)
     idle_since = time.monotonic()
     try:
         while True:
@@ -52,7 +57,7 @@ def work_off(queue: Queue) -> None:
 def train(queue: Queue, folder: RunFolder) -> None:
     """Train one run in a process of its own, and see that its end is recorded."""
     with queue.changing():
-        if folder.read_state()["status"] != "queued":
+        if not (folder.path / "state.json").exists() or folder.read_state()["status"] != "queued":
             return
         with folder.log.open("ab") as log:
             process = subprocess.Popen(
@@ -66,10 +71,11 @@ def train(queue: Queue, folder: RunFolder) -> None:
         # Claimed for the child at once, so that nobody takes the run for waiting while the child still imports.
         folder.claim("starting", pid=process.pid)
     status = process.wait()
-    state = folder.read_state()
-    # Somebody who looked in between may have recorded the run as lost already; here the reason is known.
-    if state["status"] in {"running", "lost"}:
-        folder.set_status(*_last_word(folder, status))
+    with queue.changing(), suppress(FileNotFoundError):  # The run may have been removed.
+        state = folder.read_state()
+        # Somebody who looked in between may have recorded the run as lost already; here the reason is known.
+        if state["status"] in {"running", "lost"}:
+            folder.set_status(*_last_word(folder, status))
 
 
 def _last_word(folder: RunFolder, status: int) -> tuple[str, str]:
