@@ -30,6 +30,9 @@ WAIT_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 0.25
 
+_DAMAGE = (duckdb.Error, duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
+"""What DuckDB raises on a damaged or unreachable file; a mistake of ours is one of its other kinds."""
+
 _registry: dict[Path, Database] = {}
 _registry_lock = threading.Lock()
 
@@ -62,6 +65,11 @@ class Database:
         cursor = self._enter()
         try:
             yield cursor
+        except duckdb.Error as failure:
+            # What is asked for is right, so the file is not: it is read block by block, when a query needs one.
+            if type(failure) in _DAMAGE:
+                raise _unreadable(self.path, failure) from failure
+            raise
         finally:
             cursor.close()
             self._leave()
@@ -81,6 +89,8 @@ class Database:
     def _enter(self) -> Connection:
         with self._lock:
             if self._connection is None:
+                # Somebody may have removed the file since.
+                self._is_migrated &= self.path.exists()
                 connection = _connect(self.path)
                 if not self._is_migrated:
                     try:
@@ -113,18 +123,15 @@ def _connect(path: Path) -> Connection:
         try:
             return duckdb.connect(path, config=config)
         except duckdb.IOException as failure:
-            if "lock" not in str(failure):
-                raise WorkspaceError(
-                    f"The database {path} can't be opened ({_first_line(failure)}). "
-                    "If it is damaged, move it away: `ftft doctor` says what the runs' folders still hold."
-                ) from failure
+            if "Could not set lock on file" not in str(failure):
+                raise _unreadable(path, failure) from failure
             if time.monotonic() > deadline:
                 raise WorkspaceBusyError(
                     f"Another process has had the database {path} open for {WAIT_SECONDS:.0f} seconds: "
                     f"{_holder(failure)}. Close it there, then try again."
                 ) from failure
         except duckdb.Error as failure:
-            raise WorkspaceError(f"{path} is not a database that can be read ({_first_line(failure)}).") from failure
+            raise _unreadable(path, failure) from failure
         # Pauses differ from process to process, so that several that wait do not knock all at once.
         time.sleep(pause * random.uniform(0.5, 1.5))
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
@@ -139,6 +146,13 @@ def _holder(failure: duckdb.IOException) -> str:
         return f"process {pid} ({' '.join(psutil.Process(pid).cmdline())[:200]})"
     except psutil.Error:
         return f"process {pid}"
+
+
+def _unreadable(path: Path, failure: duckdb.Error) -> WorkspaceError:
+    return WorkspaceError(
+        f"The database {path} can't be read ({_first_line(failure)}). Check the folder's permissions and free space; "
+        "if the file is damaged, put a copy of it back, or move it away to start anew."
+    )
 
 
 def _first_line(failure: Exception) -> str:

@@ -13,27 +13,40 @@ from numpy.typing import NDArray
 
 from ftft_core.cartography import DATA_MAP_COLUMNS, compute_data_map
 from ftft_core.dynamics import TrainingDynamics
-from ftft_core.errors import RunError, WorkspaceError
+from ftft_core.errors import RunError
 from ftft_core.store.connection import Connection
 from ftft_core.store.rows import fetch_one, fetch_table, insert
 
 _SCORE_COLUMNS = [name for name in DATA_MAP_COLUMNS if name not in {"example_id", "label"}]
 
 
-def take_in(connection: Connection, run_no: int, files: Sequence[Path]) -> None:
-    """Take finished outbox files into the tables, within the caller's transaction.
+def take_in(connection: Connection, run_no: int, files: Sequence[Path]) -> dict[Path, str]:
+    """Take finished outbox files into the tables, within the caller's transaction; give what can't be read, and why.
 
     Rows are keyed by run and epoch (dynamics), split (predictions), or split and step (scores): taking a file in
     twice changes nothing. The data map is made anew when an epoch came in.
-
-    :raises WorkspaceError: when a file is damaged.
     """
-    tables = {path: _read(path) for path in files}
-    for path, rows in tables.items():
+    damaged: dict[Path, str] = {}
+    has_new_epoch = False
+    for path in files:
         kind = path.name.partition("-")[0]
-        _TAKERS[kind](connection, run_no, rows)
-    if any(path.name.startswith("dynamics-") for path in tables):
+        try:
+            rows = pq.read_table(path, columns=_COLUMNS[kind])
+        except FileNotFoundError:
+            continue  # Another process has taken it in meanwhile.
+        except KeyError:
+            damaged[path] = f"its name begins with none of {', '.join(_TAKERS)}"
+        except (pa.ArrowInvalid, OSError) as failure:
+            damaged[path] = " ".join(str(failure).split())
+        else:
+            if rows.column_names != _COLUMNS[kind]:
+                damaged[path] = f"it holds {', '.join(rows.column_names)} of {', '.join(_COLUMNS[kind])}"
+                continue
+            _TAKERS[kind](connection, run_no, rows)
+            has_new_epoch |= kind == "dynamics"
+    if has_new_epoch:
         refresh_data_map(connection, run_no)
+    return damaged
 
 
 def add_dynamics(connection: Connection, run_no: int, dynamics: TrainingDynamics, positions: NDArray[np.int64]) -> None:
@@ -53,16 +66,12 @@ def add_dynamics(connection: Connection, run_no: int, dynamics: TrainingDynamics
         )
         if rows.num_rows:
             _take_dynamics(connection, run_no, rows)
+    # Which epochs count is known here, also where the dynamics speak of a part of the training split alone.
+    connection.execute(
+        "UPDATE base.epochs SET counted = list_contains(?, epoch) WHERE run_no = ?",
+        [dynamics.counted_epochs.tolist(), run_no],
+    )
     refresh_data_map(connection, run_no)
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except pa.ArrowInvalid as failure:
-        raise WorkspaceError(
-            f"The file {path} can't be read ({failure}); move it away and resume its run, which writes it again."
-        ) from failure
 
 
 def _take_dynamics(connection: Connection, run_no: int, rows: pa.Table) -> None:
@@ -104,6 +113,11 @@ def _take_scores(connection: Connection, run_no: int, rows: pa.Table) -> None:
 
 
 _TAKERS = {"dynamics": _take_dynamics, "predictions": _take_predictions, "scores": _take_scores}
+_COLUMNS = {
+    "dynamics": ["epoch", "position", "logits"],
+    "predictions": ["split", "position", "logits"],
+    "scores": ["split", "group", "step", "metric", "value", "final"],
+}
 
 
 def refresh_data_map(connection: Connection, run_no: int) -> None:

@@ -114,6 +114,26 @@ def read_subset_examples(connection: Connection, reference: str) -> pd.DataFrame
     ).df()
 
 
+def source_runs(connection: Connection, reference: str) -> list[str]:
+    """Give the ids of the runs whose maps a subset came from, through the subsets that it was combined from too."""
+    found: set[str] = set()
+    waiting, seen = [read_subset(connection, reference)["subset"]], set()
+    while waiting:
+        subset = waiting.pop()
+        seen.add(subset)
+        row = read_subset(connection, subset)
+        found |= {row["source_run"]} - {None}
+        conditions = Recipe.model_validate_json(row["recipe"]).conditions
+        operands = {operand for item in conditions for operand in getattr(item, "operands", {}).values()}
+        # An operand may have been removed since.
+        present = {operand for operand in operands if fetch_first(connection, _IS_THERE, [operand])}
+        waiting += sorted(present - seen)
+    return sorted(found)
+
+
+_IS_THERE = "SELECT 1 FROM base.subsets WHERE subset = ?"
+
+
 def remove_subset(connection: Connection, reference: str) -> None:
     """Forget a subset.
 

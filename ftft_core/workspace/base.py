@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,29 +39,46 @@ class WorkspaceBase:
             stored = run_store.runs_under_way(connection)
         for run_id, status in stored.items():
             folder = self._queue.folder(run_id)
-            if not (folder.path / "state.json").exists():
-                continue
-            # The state is read before the outbox: files of a run that has finished are then all there.
-            state = self._queue.settle(folder)
-            files = folder.outbox_files()
-            if state["status"] != status or files:
-                self._take_in(folder, state, files)
+            try:
+                state = self._queue.settle(folder)
+            except FileNotFoundError:
+                continue  # It has no folder, or is being removed.
+            if state["status"] != status or folder.outbox_files():
+                self._take_in(folder)
 
-    def _take_in(self, folder: RunFolder, state: dict[str, Any], files: list[Path]) -> None:
-        progress = folder.read_progress()
-        facts = {
-            **{name: progress.get(name) for name in ("train_flops", "train_seconds", "evaluation_flops")},
-            "num_optimizer_steps": progress.get("step"),
-            "num_examples_seen": progress.get("examples_seen"),
-            "num_steps_planned": progress.get("num_steps"),
-            **state,
-            "versions": json.dumps(state["versions"]) if "versions" in state else None,
-        }
+    def _take_in(self, folder: RunFolder) -> None:
         with self.database.writing() as connection:
             run_no = run_store.run_number(connection, folder.run_id)
             if run_no is None:
                 return
-            dynamics_store.take_in(connection, run_no, files)
-            run_store.set_run_state(connection, folder.run_id, state["status"], state["message"], facts)
+            # Read only now that no other process writes, or an older state could replace a newer one. The state is
+            # read before the outbox: files of a run that has finished are then all there.
+            state = folder.true_state()
+            files = folder.outbox_files()
+            damaged = dynamics_store.take_in(connection, run_no, files)
+            message = "; ".join(filter(None, [state["message"], *map(_damage, damaged)]))
+            run_store.set_run_state(connection, folder.run_id, state["status"], message, _facts(folder, state))
         for path in files:
-            path.unlink(missing_ok=True)
+            if path in damaged:
+                # Kept for whoever wants to look at it, under a name that is not taken in.
+                with suppress(FileNotFoundError):
+                    path.rename(path.with_name(f"{path.name}.damaged"))
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _facts(folder: RunFolder, state: dict[str, Any]) -> dict[str, Any]:
+    """Give the columns of a run's row that its files know."""
+    progress = folder.read_progress()
+    return {
+        **{name: progress.get(name) for name in ("train_flops", "train_seconds", "evaluation_flops")},
+        "num_optimizer_steps": progress.get("step"),
+        "num_examples_seen": progress.get("examples_seen"),
+        "num_steps_planned": progress.get("num_steps"),
+        **state,
+        "versions": json.dumps(state["versions"]) if "versions" in state else None,
+    }
+
+
+def _damage(path: Path) -> str:
+    return f"its file {path.name} was damaged and set aside: what it held is missing; remove the run and train it again"

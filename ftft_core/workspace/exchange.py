@@ -59,7 +59,7 @@ class Exchange(Results):
                 "method": "reference",
                 "seed": 0,
                 "reference_run_no": None,
-                "fraction": 1.0,
+                "fraction": len(positions) / len(suite_store.read_split(connection, suite, TRAIN)),
                 "config": "{}",
             }
             run_store.add_run(connection, run)
@@ -87,6 +87,12 @@ class Exchange(Results):
             f"run {row['name']} has no folder: it can't be resumed, and its model is gone"
             for row in runs.to_dict("records")
             if row["run_id"] not in folders and row["message"] != "imported"
+        ]
+        problems += [
+            f"run {row['name']} lacks what its damaged file {path} held; remove the run and train it again"
+            for row in runs.to_dict("records")
+            if row["run_id"] in folders
+            for path in sorted(folders[row["run_id"]].outbox.glob("*.damaged"))
         ]
         known = set(runs["run_id"])
         problems += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from datetime import datetime
 import pandas as pd
 
 from ftft_core.cartography import compute_data_map
+from ftft_core.config import NAME_PATTERN
 from ftft_core.dynamics import IdArray, TrainingDynamics
 from ftft_core.errors import InputError, RunError
 from ftft_core.selection import Recipe, WhereCondition, apply_recipe, filter_columns
@@ -115,8 +117,14 @@ class Maps(Suites, Runs):
     def save_subset(self, recipe: Recipe, *, name: str | None = None, suite: str | None = None) -> SubsetRecord:
         """Make a subset from its recipe and keep both.
 
+        :raises InputError: when the name is none, or nothing is left by the recipe.
         :raises NameTakenError: when the name is in use.
         """
+        if name is not None and not re.fullmatch(NAME_PATTERN, name):
+            raise InputError(
+                f"name: received '{name}'; allowed are letters, digits, dot, underscore and hyphen, at most 100, "
+                "the first a letter or digit."
+            )
         if recipe.source_run is not None:
             run = self.run(recipe.source_run)
             recipe = recipe.model_copy(update={"source_run": run["run_id"]})

@@ -101,9 +101,8 @@ def _result(
     reference = None
     if isinstance(run["reference_run"], str):
         reference = runs[runs["run_id"] == run["reference_run"]].iloc[0]
-    flops, seconds, steps, examples_seen = (
-        run[name] + (reference[name] if reference is not None else 0) for name in _COSTS
-    )
+    parts = [run] if reference is None else [run, reference]
+    flops, seconds, steps, examples_seen = (_sum([part[name] for part in parts]) for name in _COSTS)
     config = json.loads(run["config"])
     return RunResult(
         run_id=run["run_id"],
@@ -115,16 +114,21 @@ def _result(
         predictions=predictions,
         reference_model=None if reference is None else reference["model"],
         reference_layers=None if reference is None else int(reference["num_layers"]),
-        total_flops=float(flops),
-        train_seconds=float(seconds),
-        num_optimizer_steps=int(steps),
-        num_examples_seen=int(examples_seen),
+        total_flops=flops,
+        train_seconds=seconds,
+        num_optimizer_steps=None if steps is None else int(steps),
+        num_examples_seen=None if examples_seen is None else int(examples_seen),
         facts={
             "suite_fingerprint": run["suite_fingerprint"],
             "budget": _budget_in_words(config["budget"]),
             **{f"training.{name}": value for name, value in config["training"].items() if name in _TRAINING_FACTS},
         },
     )
+
+
+def _sum(values: Sequence[float]) -> float | None:
+    """Give the sum, or None if a part is unknown, as it is of a run that another tool trained."""
+    return None if any(pd.isna(value) for value in values) else float(sum(values))
 
 
 _TRAINING_FACTS = ("learning_rate", "batch_size", "weight_decay", "warmup_fraction", "gradient_clip_norm", "max_length")

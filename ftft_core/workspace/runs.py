@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ftft_core.config import RunConfig
 from ftft_core.errors import InputError, RunError
 from ftft_core.metrics import METRICS
 from ftft_core.modeling.checkpoints import count_layers, locate_model
-from ftft_core.run_folder import ENDED, RunFolder
+from ftft_core.run_folder import RunFolder
 from ftft_core.store import runs as run_store
 from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
@@ -67,12 +68,9 @@ class Runs(WorkspaceBase):
     def queue_run(self, config: RunConfig) -> str:
         """Queue a run without starting a worker."""
         num_layers = count_layers(config.model, config.layers)
-        location = locate_model(config.model)
-        if Path(location).is_dir() and Path(config.model).expanduser().is_dir():
-            # The training process may run in another folder.
-            config = config.model_copy(update={"model": location})
         run_id = f"r{secrets.token_hex(4)}"
         with self.database.writing() as connection:
+            config = _resolved(connection, config)
             facts = suite_store.read_suite_facts(connection, config.suite)
             suite_no = suite_store.find_suite(connection, config.suite)
             suite_folder = self.folder / "suites" / facts["fingerprint"]
@@ -81,9 +79,8 @@ class Runs(WorkspaceBase):
                     f"Suite '{config.suite}' has no texts (it came with imported dynamics), so nothing can be trained "
                     "on it; add the data with `ftft suite add` and import the dynamics with --suite."
                 )
-            subset_no, subset, source_run, fraction = self._resolve_subset(connection, config)
-            reference = config.reference or (source_run if config.method in REFERENCE_METHODS else None)
-            reference_no = self._resolve_reference(connection, reference, config.suite)
+            subset_no, subset, fraction = _read_subset(connection, config)
+            reference_no = None if config.reference is None else run_store.find_run(connection, config.reference)[0]
             name = config.name or run_store.free_name(connection, _run_name(config, num_layers))
             config = config.model_copy(update={"name": name})
             run_store.add_run(
@@ -116,32 +113,13 @@ class Runs(WorkspaceBase):
         )
         return run_id
 
-    def _resolve_subset(
-        self, connection: store.Connection, config: RunConfig
-    ) -> tuple[int | None, pa.Table | None, str | None, float]:
-        """Give number, table of positions and weights, source run, and share of the training data."""
-        if config.subset is None:
-            return None, None, None, 1.0
-        row = subset_store.read_subset(connection, config.subset)
-        if row["suite"] != config.suite:
-            raise InputError(
-                f"Subset '{config.subset}' is of suite '{row['suite']}', not of '{config.suite}'; "
-                "train on its own suite, or select from a run on this one."
-            )
-        subset_no, _ = subset_store.find_subset(connection, config.subset)
-        examples = subset_store.read_subset_examples(connection, config.subset)
-        splits = suite_store.list_splits(connection, config.suite).set_index("role")
-        table = pa.table({"position": examples["position"].to_numpy(), "weight": examples["weight"].to_numpy()})
-        return subset_no, table, row["source_run"], len(examples) / int(splits.loc["train", "num_examples"])
+    def resolve(self, config: RunConfig) -> RunConfig:
+        """Give a configuration as it is kept: ids instead of names, and the reference that its subset came from.
 
-    def _resolve_reference(self, connection: store.Connection, reference: str | None, suite: str) -> int | None:
-        if reference is None:
-            return None
-        run_no, run_id = run_store.find_run(connection, reference)
-        row = run_store.read_run(connection, run_id)
-        if row["suite"] != suite:
-            raise InputError(f"Reference '{reference}' is a run on suite '{row['suite']}', not on '{suite}'.")
-        return run_no
+        :raises InputError: when suite, subset or reference can't be used.
+        """
+        with self.database.reading() as connection:
+            return _resolved(connection, config)
 
     def runs(self, suite: str | None = None) -> pd.DataFrame:
         """Give the view `runs`, oldest first; of one suite, or of all."""
@@ -196,8 +174,9 @@ class Runs(WorkspaceBase):
             raise InputError(f"Run '{reference}' was not removed: others were made from it. Remove them first.", users)
         folder = self._queue.folder(run_id)
         if (folder.path / "state.json").exists():
-            if folder.true_state()["status"] not in ENDED:
-                self._queue.cancel(folder)
+            if folder.true_state()["status"] == "queued":
+                with suppress(RunError):  # It may have ended while we looked.
+                    self._queue.cancel(folder)
             self._queue.kill(folder)
         with self.database.writing() as connection:
             run_store.remove_run(connection, run_no)
@@ -256,6 +235,48 @@ class Runs(WorkspaceBase):
             left = folder.read_progress().get("seconds_left")
             rows.append((folder.run_id, names.get(folder.run_id, folder.run_id), status, position, left))
         return pd.DataFrame(rows, columns=["run_id", "name", "status", "position", "seconds_left"])
+
+
+def _resolved(connection: store.Connection, config: RunConfig) -> RunConfig:
+    location = locate_model(config.model)
+    is_folder = Path(location).is_dir() and Path(config.model).expanduser().is_dir()
+    # The training process may run in another folder, so a path is kept whole.
+    resolved: dict[str, Any] = {"model": location} if is_folder else {}
+    suite_store.find_suite(connection, config.suite)
+    source_run = None
+    if config.subset is not None:
+        row = subset_store.read_subset(connection, config.subset)
+        if row["suite"] != config.suite:
+            raise InputError(
+                f"Subset '{config.subset}' is of suite '{row['suite']}', not of '{config.suite}'; "
+                "train on its own suite, or select from a run on this one."
+            )
+        resolved["subset"] = row["subset"]
+        sources = subset_store.source_runs(connection, row["subset"])
+        source_run = sources[0] if len(sources) == 1 else None
+    reference = config.reference or (source_run if config.method in REFERENCE_METHODS else None)
+    if reference is not None:
+        run = run_store.read_run(connection, reference)
+        if run["suite"] != config.suite:
+            raise InputError(f"Reference '{reference}' is a run on suite '{run['suite']}', not on '{config.suite}'.")
+        resolved["reference"] = run["run_id"]
+    elif config.method in REFERENCE_METHODS:
+        raise InputError(
+            f"Method '{config.method}' needs to know which run's dynamics chose its data: its subset does not come "
+            "from exactly one run. Name the run with --reference, so that its cost is counted."
+        )
+    return config.model_copy(update=resolved)
+
+
+def _read_subset(connection: store.Connection, config: RunConfig) -> tuple[int | None, pa.Table | None, float]:
+    """Give number, table of positions and weights, and share of the training data."""
+    if config.subset is None:
+        return None, None, 1.0
+    subset_no, _ = subset_store.find_subset(connection, config.subset)
+    examples = subset_store.read_subset_examples(connection, config.subset)
+    splits = suite_store.list_splits(connection, config.suite).set_index("role")
+    table = pa.table({"position": examples["position"].to_numpy(), "weight": examples["weight"].to_numpy()})
+    return subset_no, table, len(examples) / int(splits.loc["train", "num_examples"])
 
 
 def _run_name(config: RunConfig, num_layers: int) -> str:
