@@ -48,7 +48,7 @@ def plan(recipe: Recipe, *, num_train: int, num_layers: dict[str, int]) -> list[
 
 def model_key(model: str, layers: int | None) -> str:
     """Name a model cut to its first layers."""
-    return model if layers is None else f"{model} ({layers} layers)"
+    return model if layers is None else f"{model} {layers} layers"
 
 
 class _Planner:
@@ -166,7 +166,7 @@ class _Planner:
     def _add(
         self, method: str, detail: str, seed: int, make: MakeConfig, work: float, needs: tuple[str, ...] = ()
     ) -> str:
-        key = f"{method}{f' ({detail})' if detail else ''}, seed {seed}"
+        key = ", ".join(part for part in (method, detail, f"seed {seed}") if part)
         self.planned.setdefault(key, PlannedRun(key, method, seed, make, needs, work))
         return key
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ftft_core.config import RunConfig
-from ftft_core.errors import RunError
+from ftft_core.errors import FTFTError, RunError
 from ftft_core.experiments.planning import PlannedRun, model_key, plan
 from ftft_core.experiments.recipe import Recipe
 from ftft_core.modeling.checkpoints import count_layers
@@ -48,10 +48,12 @@ def run_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, watch
     seen: object = None
     while True:
         # Files are looked at often, the database only when something happened.
-        if seen is None or seen != _looks(workspace, planned):
+        looks = _looks(workspace, planned)
+        if looks != seen:
             workspace.sync()
             _advance(workspace, planned, start=True, started=started)
-            seen = _looks(workspace, planned)
+            # What was seen before the database was read: what happened since is then seen as new.
+            seen = looks
         watch(planned)
         if all(run.status in {"finished", "skipped"} or _has_failed(run, started) for run in planned):
             break
@@ -96,27 +98,38 @@ def _advance(
 ) -> None:
     """Bring the plan up to date; queue or resume what can start."""
     rows = workspace.runs()
+    # Of several, a finished one; else the newest. What another tool trained has no configuration.
+    ranked = sorted(rows[rows["config"] != "{}"].to_dict("records"), key=lambda row: row["status"] == "finished")
     known = {
         (row["suite_fingerprint"], identity(RunConfig.model_validate_json(row["config"]))): row["run_id"]
-        for row in rows.sort_values("created_at").to_dict("records")
-        if row["method"] != "imported"
+        for row in ranked
     }
     statuses = dict(zip(rows["run_id"], zip(rows["status"], rows["message"], strict=True), strict=True))
     fingerprints = dict(zip(workspace.suites()["suite"], workspace.suites()["fingerprint"], strict=True))
     done: dict[str, str] = {}
     by_key = {run.key: run for run in planned}
     for run in planned:
-        if any(by_key[key].status == "skipped" or _has_failed(by_key[key], started or set()) for key in run.needs):
-            run.status, run.message = "skipped", "a run that it needs did not finish"
+        ended = [
+            key for key in run.needs if by_key[key].status == "skipped" or _has_failed(by_key[key], started or set())
+        ]
+        if ended:
+            run.status, run.message = "skipped", f"it needs a run that did not finish: {'; '.join(ended)}"
             continue
         if any(key not in done for key in run.needs):
             continue
         if run.run_id is None:
-            config = run.make_config(workspace, done)
-            run.run_id = known.get((fingerprints[config.suite], identity(config)))
-            if run.run_id is None and start:
-                run.run_id = workspace.submit(config)
-                assert started is not None
+            if _has_failed(run, started or set()):
+                continue
+            try:
+                config = workspace.resolve(run.make_config(workspace, done))
+                run.run_id = known.get((fingerprints[config.suite], identity(config)))
+                if run.run_id is None and start:
+                    run.run_id = workspace.submit(config)
+            except FTFTError as error:
+                # Such as a map of a single epoch, which has no ambiguous examples: the other runs go on.
+                if start:
+                    run.status, run.message = "failed", str(error)
+            if start and started is not None and (run.run_id is None or run.run_id not in statuses):
                 started.add(run.key)
         if run.run_id is None:
             continue
