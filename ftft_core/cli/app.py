@@ -25,6 +25,8 @@ class Settings:
     """What the options that every command has were set to."""
 
     workspace: str = "./workspace"
+    workspace_is_said: bool = False
+    """Whether an option named the workspace, and not a variable or nobody."""
     as_json: bool = False
 
     def open(self) -> Workspace:
@@ -38,8 +40,11 @@ pass_settings = click.make_pass_decorator(Settings, ensure=True)
 
 
 def _set_workspace(context: click.Context, _: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        context.ensure_object(Settings).workspace = value
+    settings = context.ensure_object(Settings)
+    is_said = context.get_parameter_source("workspace") is click.core.ParameterSource.COMMANDLINE
+    # A command looks at the variable too, after the option may have been given before it.
+    if value is not None and (is_said or not settings.workspace_is_said):
+        settings.workspace, settings.workspace_is_said = value, is_said
 
 
 def _set_json(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -123,6 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         cli.main(args=given, prog_name="ftft", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as usage:
+        if as_json:
+            return _fail(_usage_in_words(click.UsageError("Missing command.", usage.ctx)), [], 2, as_json)
         sys.stdout.write(usage.format_message() + "\n")
         return 2
     except click.ClickException as usage:

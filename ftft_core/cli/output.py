@@ -96,7 +96,7 @@ def write_whole(path: str | Path, writers: Mapping[str, Callable[[Any, Path], No
         writers[path.suffix.lower()](value, temporary)
         os.replace(temporary, path)
     except OSError as failure:
-        raise InputError(f"The file {path} can't be written ({failure.strerror}).") from failure
+        raise InputError(f"The file {path} can't be written ({failure.strerror or failure}).") from failure
     finally:
         temporary.unlink(missing_ok=True)
     return path

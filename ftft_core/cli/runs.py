@@ -17,6 +17,7 @@ from ftft_core.workspace import Workspace
 _RUN_FIELDS = ("suite", "model", "layers", "subset", "method", "reference", "seed", "stop", "name")
 _BUDGET_FIELDS = ("epochs", "max_steps", "max_flops")
 _TRAINING_FIELDS = tuple(TrainingConfig.model_fields)
+_COUNTS = ("num_optimizer_steps", "num_examples_seen", "resumed_from_step", "num_steps_planned")
 _DEFAULT_EPOCHS = 3
 _CANCEL_SECONDS = 90.0
 
@@ -72,7 +73,8 @@ def list_(settings: Settings, suite: str | None) -> None:
         workspace.suite_facts(suite)
     runs = workspace.runs(suite)
     if settings.as_json:
-        print_json(runs)
+        # A column with a missing number holds floats; steps are whole numbers.
+        print_json(runs.astype(dict.fromkeys(_COUNTS, "Int64")))
     elif runs.empty:
         print_text("There is no run yet: `ftft train` starts one, `ftft demo` those of the sample suite.")
     else:
