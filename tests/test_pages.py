@@ -279,7 +279,7 @@ def test_durations_are_worded_as_people_say_them():
 
 def test_shares_and_numbers_are_worded_without_false_zeros():
     assert [share_words(count, 1000) for count in (0, 1, 333)] == ["0 %", "under 1 %", "33 %"]
-    assert [number_words(value) for value in (None, 3.0, 0.12345, 1.0)] == ["–", "3", "0.123", "1.000"]
+    assert [number_words(value) for value in (None, 3, 0, 0.12345, 1.0)] == ["–", "3", "0", "0.123", "1.000"]
 
 
 def test_the_queue_is_idle_or_says_how_long_it_takes(filled):

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from ftft_core.figures import words
-from ftft_core.ui.frame import chosen
+from ftft_core.ui.frame import Chosen, chosen
 
 PAGE_ROWS = 50
 FILE_ORDER = "file order"
@@ -21,10 +21,14 @@ SORT_SCORES = ("confidence", "variability", "correctness", "forgetting_events", 
 def draw_examples(data_map: pd.DataFrame, mask: npt.NDArray[np.bool_] | None) -> None:
     """Draw the table of the selected examples, or of all when nothing is selected."""
     now = chosen()
-    assert now.suite is not None
     rows = data_map if mask is None else data_map.loc[mask]
+    with st.container(key="examples"):
+        _draw_table(rows, "All examples" if mask is None else "Selected examples", now)
+
+
+def _draw_table(rows: pd.DataFrame, title: str, now: Chosen) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(f'<span class="ftft-heading">{"All examples" if mask is None else "Selected examples"}</span>',
+        st.html(f'<span class="ftft-heading">{title}</span>',
                 width="content")  # fmt: skip
         st.space("stretch")
         order = st.selectbox("Order", [FILE_ORDER, *SORT_SCORES], format_func=lambda name: f"by {words(name)}"
@@ -47,6 +51,7 @@ def draw_examples(data_map: pd.DataFrame, mask: npt.NDArray[np.bool_] | None) ->
     if order != FILE_ORDER:
         rows = rows.sort_values(order, ascending=not falling, kind="stable", na_position="last")
     shown = rows.iloc[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    assert now.suite is not None
     texts = now.workspace.examples(now.suite, "train", list(shown["example_id"]))
     table = shown.assign(text=texts["text"].to_numpy(), text_pair=texts["text_pair"].to_numpy())
     columns = ["text", "text_pair"] if table["text_pair"].notna().any() else ["text"]

@@ -123,6 +123,7 @@ def _draw_example(row: pd.Series) -> None:
         + "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in facts)
         + "</dl>"
     )
+    st.html('<div class="ftft-heading">Gold probability by epoch</div>')
     _draw_curve([row["example_id"]])
 
 
@@ -153,7 +154,7 @@ def share_words(count: int, everything: int) -> str:
 
 
 def number_words(value: Any) -> str:
-    """Word a score: whole numbers as they are, others with three decimals, nothing as a dash."""
+    """Word a score: counts as whole numbers, others with three decimals, nothing as a dash."""
     if pd.isna(value):
         return "–"
-    return f"{int(value)}" if float(value).is_integer() and abs(value) > 1 else f"{float(value):.3f}"
+    return str(int(value)) if isinstance(value, int | np.integer) else f"{float(value):.3f}"

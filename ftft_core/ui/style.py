@@ -23,8 +23,11 @@ CSS = """
 .ftft-heading { font-weight: 600; margin-top: 0.2rem; }
 .ftft-detail { border: 1px solid var(--ftft-line); border-radius: 4px; padding: 0.6rem 0.75rem; max-height: 11rem;
   overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
-.ftft-facts { display: grid; grid-template-columns: auto 1fr auto 1fr; gap: 0.1rem 0.9rem; }
-.ftft-facts dt { color: var(--ftft-muted); } .ftft-facts dd { margin: 0; text-align: right; }
+.ftft-facts { margin: 0.2rem 0; padding: 0; display: grid;
+  grid-template-columns: auto 1fr auto 1fr; gap: 0.1rem 0.9rem; }
+.ftft-facts dt { margin: 0; padding: 0; font-weight: 400; color: var(--ftft-muted); }
+.ftft-facts dd { margin: 0; text-align: right; }
+.st-key-examples [data-testid="stElementToolbar"] { display: none; }
 .ftft-paper { width: 100%; overflow-x: auto; }
 .ftft-paper table { border-collapse: collapse; width: 100%; border-top: 1.5px solid currentColor;
   border-bottom: 1.5px solid currentColor; }
