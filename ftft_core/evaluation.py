@@ -28,14 +28,17 @@ def predict(
     """
     was_training = model.training
     model.eval()
+    # Called without its wrapper, which waits for all processes in every pass: they make different numbers of them.
+    classifier = accelerator.unwrap_model(model)
     mine = np.arange(accelerator.process_index, len(tokens), accelerator.num_processes)
     predicted = [
-        (rows, _forward(model, tokens, rows, length, pad_token_id, accelerator))
+        (rows, _forward(classifier, tokens, rows, length, pad_token_id, accelerator))
         for rows, length in evaluation_batches(tokens.lengths, mine)
     ]
     model.train(was_training)
-    rows = torch.from_numpy(np.concatenate([rows for rows, _ in predicted] or [mine])).to(accelerator.device)
-    logits = torch.cat([logits for _, logits in predicted]) if predicted else torch.empty(0, 0)
+    rows = torch.from_numpy(np.concatenate([mine[:0], *(rows for rows, _ in predicted)])).to(accelerator.device)
+    none = torch.empty(0, classifier.config.num_labels, device=accelerator.device)
+    logits = torch.cat([none, *(logits for _, logits in predicted)])
     if accelerator.num_processes > 1:
         # Shares differ by one example at most; the padding is marked by row -1.
         rows = accelerator.gather(accelerator.pad_across_processes(rows, pad_index=-1))

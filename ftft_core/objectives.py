@@ -37,4 +37,5 @@ def weighted_mean(losses: Tensor, weights: Tensor, *, total_weight: float, num_p
     :param total_weight: sum of the weights of the whole batch, over all processes.
     """
     assert losses.shape == weights.shape
-    return torch.sum(losses * weights) * (num_processes / total_weight)
+    # A batch of nothing but zero weights has no gradient, and no mean either.
+    return torch.sum(losses * weights) * (num_processes / total_weight if total_weight else 0.0)

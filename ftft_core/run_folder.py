@@ -142,8 +142,10 @@ class RunFolder:
 
     def append_history(self, record: dict[str, Any]) -> None:
         """Add one line to the history."""
-        with (self.path / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        with (self.path / "history.jsonl").open("ab+") as file:
+            # A process that was killed may have left half a line, which must not swallow this one.
+            is_whole = file.tell() == 0 or (file.seek(-1, os.SEEK_END), file.read(1))[1] == b"\n"
+            file.write(("" if is_whole else "\n").encode() + json.dumps(record).encode() + b"\n")
 
     def read_history(self) -> list[dict[str, Any]]:
         """Read the history, in the order of steps; of a step that was repeated after a resume, the last record."""
@@ -173,6 +175,13 @@ class RunFolder:
     def cancel_requested(self) -> bool:
         """Whether the run was asked to stop."""
         return (self.path / "cancel").exists()
+
+    def remove_leftovers(self) -> None:
+        """Remove the half-written files of processes that were killed."""
+        for path in [*self.path.glob(".*.new"), *self.outbox.glob(".*.new")]:
+            writer = path.name.split(".")[-2]
+            if path.is_file() and writer.isdigit() and not psutil.pid_exists(int(writer)):
+                path.unlink(missing_ok=True)
 
     def outbox_files(self) -> list[Path]:
         """Finished files that wait to be taken in, oldest name first."""

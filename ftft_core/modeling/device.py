@@ -102,6 +102,9 @@ def peak_memory_mib() -> float:
 
 
 def _device_type() -> str:
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in {"1", "true", "yes"}:
+        # `accelerate launch --cpu`
+        return "cpu"
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -50,9 +50,10 @@ def load_classifier(model: str, labels: Sequence[str], *, layers: int | None = N
         config.num_labels = len(labels)
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
-        classifier = AutoModelForSequenceClassification.from_pretrained(
+        classifier, loading = AutoModelForSequenceClassification.from_pretrained(
             location,
             config=config,
+            output_loading_info=True,
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
@@ -62,7 +63,20 @@ def load_classifier(model: str, labels: Sequence[str], *, layers: int | None = N
         )
     except _LOADING_ERRORS as failure:
         raise InputError(f"Model '{model}' can't be loaded ({_reason(failure)}).") from failure
+    _check_weights(model, classifier, {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])})
     return classifier
+
+
+def longest_input(classifier: PreTrainedModel) -> int | None:
+    """Give the most tokens that a model takes; None when its positions have no table that ends."""
+    num_positions = getattr(classifier.config, "max_position_embeddings", None)
+    if not isinstance(num_positions, int) or num_positions < 1:
+        return None
+    for name, module in classifier.named_modules():
+        if name.endswith(".position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            # RoBERTa and its kin count positions from behind the padding token's id.
+            return num_positions - module.padding_idx - 1
+    return num_positions
 
 
 def make_meta_classifier(classifier: PreTrainedModel) -> PreTrainedModel:
@@ -89,6 +103,17 @@ def _check_head(model: str, config: transformers.PretrainedConfig, labels: Seque
         raise InputError(
             f"Model '{model}' has a head for the labels {', '.join(own)}, in this order; "
             f"the suite's order is {', '.join(labels)}. Give the suite's spec `labels: [{', '.join(own)}]`."
+        )
+
+
+def _check_weights(model: str, classifier: PreTrainedModel, absent: set[str]) -> None:
+    """Refuse an encoder whose tensors were not all in the files: the others would be random, and nobody would know."""
+    encoder = f"{classifier.base_model_prefix}."
+    lost = sorted(key for key in absent if key.startswith(encoder) and ".pooler." not in key)
+    if lost:
+        raise InputError(
+            f"Model '{model}': its files lack {len(lost)} of the encoder's tensors in the shape that config.json asks "
+            f"for (such as {lost[0]}); config.json and weights do not belong together."
         )
 
 

@@ -6,6 +6,7 @@ finished or cancelled, 1 failed.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -25,38 +26,57 @@ from ftft_core.training.checkpoint import Counters, newest_checkpoint, remove_ch
 from ftft_core.training.loop import Stopped, fit
 from ftft_core.training.setup import Setup, prepare
 
+_LOOK_SECONDS = 0.5
+"""How often a run looks whether it was asked to stop."""
+
 
 def main(folder: RunFolder) -> int:
-    """Train one run; give the exit status."""
+    """Train one run; give the exit status.
+
+    Of several processes that train one run together, the first speaks for all.
+    """
     stop_requested = _listen_for_stop(folder)
-    folder.claim("starting")
+    # Set by the launcher; the Accelerator, which would know too, is made after the first word is said.
+    is_main = os.environ.get("RANK", "0") == "0"
     started = newest_checkpoint(folder)
-    resumed_from_step = int(started.name.rpartition("-")[2]) if started else None
-    facts: dict[str, Any] = {"resumed_from_step": resumed_from_step}
+    facts: dict[str, Any] = {"resumed_from_step": int(started.name.rpartition("-")[2]) if started else None}
+
+    def leave(status: str, message: str = "") -> None:
+        if is_main:
+            folder.set_status(status, message, **facts)
+
+    if is_main:
+        folder.remove_leftovers()
+        folder.claim("starting")
     try:
         setup = prepare(folder)
-        is_main = setup.parts.accelerator.is_main_process
-        facts |= describe_device(setup.parts.accelerator, precision=setup.training.precision).as_dict()
+        accelerator = setup.parts.accelerator
+        facts |= describe_device(accelerator, precision=setup.training.precision).as_dict()
         facts |= {"versions": library_versions(), "num_steps_planned": setup.num_steps}
-        folder.claim("training")
+        if is_main:
+            folder.claim("training")
         counters = fit(setup, stop_requested=stop_requested)
         facts |= _counted(counters)
         if is_main:
             _keep_model(setup)
-            folder.set_status("finished", "", **facts)
+            leave("finished")
             remove_checkpoints(folder)
+            folder.clear_cancel()
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
     except Stopped:
-        folder.clear_cancel()
-        folder.set_status("cancelled", "stopped on request; resume goes on from here", **facts)
+        if is_main:
+            folder.clear_cancel()
+        leave("cancelled", "stopped on request; resume goes on from here")
     except FTFTError as error:
-        folder.set_status("failed", str(error), **facts)
+        leave("failed", str(error))
         return 1
     except (torch.OutOfMemoryError, MemoryError) as error:
         traceback.print_exc()
-        folder.set_status("failed", f"out of memory: lower batch_size or max_length ({error})", **facts)
+        leave("failed", f"out of memory: lower batch_size or max_length ({error})")
         return 1
     except Exception as error:
-        folder.set_status("failed", f"{type(error).__name__}: {error}", **facts)
+        leave("failed", f"{type(error).__name__}: {error}")
         raise
     return 0
 
@@ -100,7 +120,7 @@ def _listen_for_stop(folder: RunFolder) -> Any:
 
     def stop_requested() -> bool:
         nonlocal stopped, looked
-        if not stopped and time.monotonic() - looked > 0.5:
+        if not stopped and time.monotonic() - looked > _LOOK_SECONDS:
             looked = time.monotonic()
             stopped = folder.cancel_requested
         return stopped

@@ -22,6 +22,7 @@ import torch
 from accelerate import Accelerator
 
 from ftft_core.dynamics import DynamicsRecorder
+from ftft_core.errors import RunError
 from ftft_core.run_folder import RunFolder, read_json, sync_file, sync_folder
 
 
@@ -74,8 +75,15 @@ def remove_checkpoints(folder: RunFolder, *, but: Path | None = None) -> None:
 
 
 def save_checkpoint(folder: RunFolder, parts: TrainingParts, counters: Counters) -> None:
-    """Write a checkpoint, then remove older ones; every process calls it."""
+    """Write a checkpoint, then remove older ones; every process calls it.
+
+    One of the same step is kept as it is: it was written after the last batch of an epoch, and ending that epoch again
+    gives the same. To replace it would leave a moment without any checkpoint.
+    """
     accelerator = parts.accelerator
+    final = folder.path / f"checkpoint-{counters.step}"
+    if final.exists():
+        return
     building = folder.path / f".checkpoint-{counters.step}"
     if accelerator.is_main_process:
         shutil.rmtree(building, ignore_errors=True)
@@ -85,7 +93,7 @@ def save_checkpoint(folder: RunFolder, parts: TrainingParts, counters: Counters)
         safetensors.torch.save_file(_optimizer_tensors(parts.optimizer), building / "optimizer.safetensors")
         for epoch in parts.recorder.epochs:
             safetensors.numpy.save_file(parts.recorder.state_arrays(epoch), building / f"dynamics-{epoch}.safetensors")
-        state = {"counters": asdict(counters), "scheduler": _plain(parts.scheduler.state_dict())}
+        state = {"counters": asdict(counters), "scheduler": _plain(parts.scheduler)}
         if accelerator.scaler is not None:
             state["scaler"] = accelerator.scaler.state_dict()
         (building / "state.json").write_text(json.dumps(state), encoding="utf-8")
@@ -96,9 +104,6 @@ def save_checkpoint(folder: RunFolder, parts: TrainingParts, counters: Counters)
         for path in building.iterdir():
             sync_file(path)
         sync_folder(building)
-        final = folder.path / f"checkpoint-{counters.step}"
-        if final.exists():
-            shutil.rmtree(final)
         os.rename(building, final)
         sync_folder(folder.path)
         remove_checkpoints(folder, but=final)
@@ -106,12 +111,21 @@ def save_checkpoint(folder: RunFolder, parts: TrainingParts, counters: Counters)
 
 
 def load_checkpoint(path: Path, parts: TrainingParts) -> Counters:
-    """Put everything back as it was, and give the counters."""
+    """Put everything back as it was, and give the counters.
+
+    :raises RunError: when another number of processes wrote it.
+    """
     accelerator = parts.accelerator
+    num_written = len(list(path.glob("random-*.safetensors")))
+    if num_written != accelerator.num_processes:
+        raise RunError(
+            f"The checkpoint {path.name} was written by {num_written} process(es), but this run has "
+            f"{accelerator.num_processes}; resume it with {num_written}, or remove the checkpoint to start again."
+        )
     state = read_json(path / "state.json")
     safetensors.torch.load_model(accelerator.unwrap_model(parts.model), str(path / "model.safetensors"))
     _load_optimizer(parts.optimizer, safetensors.torch.load_file(path / "optimizer.safetensors"))
-    parts.scheduler.load_state_dict(state["scheduler"])
+    _load_scheduler(parts, state["scheduler"])
     if accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(state["scaler"])
     for epoch in range(state["counters"]["epoch"] + 1):
@@ -134,7 +148,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.T
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = tensor
-    # Learning rates are put back too; the groups themselves are made from the run's configuration.
+    # The groups are made from the run's configuration; their learning rates are put back with the schedule.
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -166,5 +180,14 @@ def _set_random(tensors: dict[str, torch.Tensor]) -> None:
         torch.mps.set_rng_state(tensors["mps"])
 
 
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in state.items() if key != "lr_lambdas"}
+def _plain(scheduler: torch.optim.lr_scheduler.LRScheduler) -> dict[str, Any]:
+    # The shape of the schedule is made from the run's configuration.
+    return {key: value for key, value in scheduler.state_dict().items() if key != "lr_lambdas"}
+
+
+def _load_scheduler(parts: TrainingParts, state: dict[str, Any]) -> None:
+    groups = parts.optimizer.param_groups
+    parts.scheduler.load_state_dict({**state, "lr_lambdas": [None] * len(groups)})
+    # A schedule sets the optimizer's rates when it steps, not when it is loaded.
+    for group, learning_rate in zip(groups, parts.scheduler.get_last_lr(), strict=True):
+        group["lr"] = learning_rate

@@ -16,7 +16,7 @@ from ftft_core.evaluation import evaluation_batches, predict
 from ftft_core.metrics import score_split
 from ftft_core.modeling.batching import make_batch
 from ftft_core.objectives import weighted_mean
-from ftft_core.suites import Split, TokenisedSplit, tokenise
+from ftft_core.suites import Split, TokenisedSplit
 from ftft_core.training.batches import Batch
 from ftft_core.training.checkpoint import Counters, load_checkpoint, newest_checkpoint, save_checkpoint
 from ftft_core.training.reporting import Reporter
@@ -45,7 +45,7 @@ def fit(setup: Setup, *, stop_requested: Callable[[], bool]) -> Counters:
     checkpoint_due = _every(setup.training.checkpoint_seconds)
 
     parts.model.train()
-    while counters.step < setup.num_steps and not counters.has_settled:
+    while counters.batch_in_epoch or (counters.step < setup.num_steps and not counters.has_settled):
         for batch in _batches_left(setup, counters):
             started = time.perf_counter()
             logits, losses, weights = _forward(setup, batch)
@@ -65,7 +65,8 @@ def fit(setup: Setup, *, stop_requested: Callable[[], bool]) -> Counters:
             _count(counters, setup, batch, started)
             reporter.step(counters, float(losses.detach().mean()), parts.scheduler.get_last_lr()[0])
             stopping = _agree(accelerator, stop_requested())
-            if stopping or _agree(accelerator, checkpoint_due()):
+            # One clock decides: with several, each would ask for a checkpoint of its own.
+            if stopping or _agree(accelerator, accelerator.is_main_process and checkpoint_due()):
                 save_checkpoint(setup.folder, parts, counters)
             if stopping:
                 raise Stopped
@@ -165,8 +166,7 @@ def _splits_to_evaluate(setup: Setup) -> dict[str, tuple[Split, TokenisedSplit]]
     """Give dev and the test splits, tokenised; a run made only for its dynamics is scored on dev alone."""
     dev_only = setup.config.method == "reference"
     chosen = [split for split in setup.suite.splits if split.role == "dev" or (split.role != "train" and not dev_only)]
-    max_length = setup.training.max_length
-    return {split.name: (split, tokenise(setup.tokenizer, split, max_length=max_length)) for split in chosen}
+    return {split.name: (split, setup.tokenise(split)) for split in chosen}
 
 
 def _make_reporter(setup: Setup, splits: dict[str, tuple[Split, TokenisedSplit]]) -> Reporter:

@@ -17,12 +17,14 @@ from transformers import PreTrainedTokenizerBase, get_linear_schedule_with_warmu
 from ftft_core.config import BudgetConfig, RunConfig, TrainingConfig, parse
 from ftft_core.cost import FlopMeter, steps_within
 from ftft_core.dynamics import DynamicsRecorder
-from ftft_core.errors import InputError
+from ftft_core.errors import FingerprintError, InputError
+from ftft_core.modeling.batching import PAD_MULTIPLE, padded_lengths
+from ftft_core.modeling.checkpoints import count_layers
 from ftft_core.modeling.device import make_accelerator, seed_everything
-from ftft_core.modeling.encoder import load_classifier, load_tokenizer, make_meta_classifier
+from ftft_core.modeling.encoder import load_classifier, load_tokenizer, longest_input, make_meta_classifier
 from ftft_core.objectives import Objective, objective_of
 from ftft_core.run_folder import RunFolder
-from ftft_core.suites import Suite, TokenisedSplit, read_suite, tokenise
+from ftft_core.suites import Split, Suite, TokenisedSplit, read_suite, tokenise
 from ftft_core.training.batches import BatchOrder
 from ftft_core.training.checkpoint import TrainingParts
 
@@ -70,6 +72,15 @@ class Setup:
         """What fills up a batch."""
         return int(self.tokenizer.pad_token_id)
 
+    def tokenise(self, split: Split) -> TokenisedSplit:
+        """Give the tokens of a split.
+
+        :raises InputError: when a text is longer than the model takes.
+        """
+        tokens = tokenise(self.tokenizer, split, max_length=self.training.max_length)
+        _check_lengths(tokens, longest_input(self.parts.accelerator.unwrap_model(self.parts.model)), split)
+        return tokens
+
 
 def prepare(folder: RunFolder) -> Setup:
     """Load the data and the model of a queued run.
@@ -80,13 +91,21 @@ def prepare(folder: RunFolder) -> Setup:
     run = folder.read_run()
     config = parse(RunConfig, run["config"], what="The run's configuration")
     suite = read_suite(folder.path.parent.parent / run["suite_folder"])
+    if suite.fingerprint != run["suite_fingerprint"]:
+        raise FingerprintError(
+            f"Suite '{config.suite}' has the fingerprint {suite.fingerprint[:12]}, but the run was queued with "
+            f"{run['suite_fingerprint'][:12]}; queue the run again."
+        )
+    # What is wrong with the model itself is said before what follows from it.
+    count_layers(config.model, config.layers)
     accelerator = make_accelerator(config.training.precision)
     tokenizer = load_tokenizer(config.model)
     # The head is drawn from the seed, alike on every process; dropout then differs from process to process.
     seed_everything(config.seed)
     model = load_classifier(config.model, suite.labels, layers=config.layers)
-    seed_everything(config.seed + accelerator.process_index)
+    seed_everything((config.seed + accelerator.process_index) % 2**32)
     data = _training_set(folder, suite, tokenizer, config.training)
+    _check_lengths(data.tokens, longest_input(model), suite.train)
     order = BatchOrder(data.tokens.lengths, config.training.batch_size, config.seed)
     meter = FlopMeter(make_meta_classifier(model))
     num_steps = count_steps(config.budget, order, meter)
@@ -136,6 +155,15 @@ def _training_set(
     chosen_split = dataclasses.replace(suite.train, examples=examples.iloc[positions])
     tokens = tokenise(tokenizer, chosen_split, max_length=training.max_length)
     return TrainingSet(tokens, labels, weights, positions)
+
+
+def _check_lengths(tokens: TokenisedSplit, longest: int | None, split: Split) -> None:
+    padded = int(padded_lengths(tokens.lengths).max(initial=0))
+    if longest is not None and padded > longest:
+        raise InputError(
+            f"max_length: a text of split '{split.name}' takes {padded} tokens (padded), but the model takes at most "
+            f"{longest}; lower max_length to {longest // PAD_MULTIPLE * PAD_MULTIPLE}."
+        )
 
 
 def _parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
