@@ -1,6 +1,5 @@
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -174,23 +173,6 @@ def test_scoring_in_pieces_changes_nothing():
     tail = compute_data_map(dynamics_of(logits[:, ROWS_AT_ONCE:], labels[ROWS_AT_ONCE:]))
     for name in SCORES:
         assert whole[name].tolist()[ROWS_AT_ONCE:] == tail[name].tolist()
-
-
-def test_scoring_is_far_faster_than_one_example_at_a_time():
-    generator = np.random.default_rng(0)
-    logits = generator.normal(size=(6, 20_000, 3)).astype(np.float32)
-    labels = generator.integers(0, 3, 20_000)
-    few = logits[:, :500].astype(float).tolist()
-    start = time.perf_counter()
-    plain_scores(few, labels[:500].tolist(), list(range(6)))
-    plain_seconds = (time.perf_counter() - start) / 500
-    dynamics = dynamics_of(logits, labels)
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        compute_data_map(dynamics)
-        seconds.append((time.perf_counter() - start) / 20_000)
-    assert plain_seconds / min(seconds) > 10
 
 
 def test_an_unknown_score_is_told_with_the_nearest():

@@ -1,0 +1,82 @@
+"""All scores of 550,000 examples x 6 epochs x 3 classes from the database, beside a plain-Python computation.
+
+The plain computation goes example by example with the `math` module, as `compute_train_dy_metrics` of
+allenai/cartography does; it is run on a sample and scaled to the whole. Prints JSON; `ratio` is how many times faster the core is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ftft_core.cartography import compute_data_map
+from ftft_core.dynamics import TrainingDynamics
+from ftft_core.workspace import Workspace
+
+NUM_EXAMPLES, NUM_EPOCHS, NUM_CLASSES = 550_000, 6, 3
+NUM_PLAIN = 5_000
+REPEATS = 3
+
+
+def main() -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(NUM_EPOCHS, NUM_EXAMPLES, NUM_CLASSES)).astype(np.float32)
+    labels = generator.integers(NUM_CLASSES, size=NUM_EXAMPLES)
+    dynamics = TrainingDynamics.from_arrays(np.arange(NUM_EXAMPLES).astype(str), labels, logits)
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder))
+        workspace.import_dynamics(dynamics, name="benchmark")
+        core, read = [], []
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            stored = workspace.dynamics("benchmark")
+            read.append(time.perf_counter() - started)
+            compute_data_map(stored)
+            core.append(time.perf_counter() - started)
+    plain = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        plain_scores(logits[:, :NUM_PLAIN].tolist(), labels[:NUM_PLAIN].tolist())
+        plain.append((time.perf_counter() - started) * NUM_EXAMPLES / NUM_PLAIN)
+    seconds = statistics.median(core)
+    result = {
+        "examples": NUM_EXAMPLES,
+        "core_seconds": seconds,
+        "of_which_reading_seconds": statistics.median(read),
+        "plain_python_seconds": statistics.median(plain),
+        "ratio": statistics.median(plain) / seconds,
+    }
+    print(json.dumps(result, indent=1))
+
+
+def plain_scores(logits: list[list[list[float]]], labels: list[int]) -> list[dict[str, float]]:
+    """Confidence, variability, correctness, forgetting and threshold closeness, one example at a time."""
+    scores = []
+    for row, label in enumerate(labels):
+        gold, right = [], []
+        for epoch in logits:
+            exponents = [math.exp(value - max(epoch[row])) for value in epoch[row]]
+            gold.append(exponents[label] / sum(exponents))
+            right.append(epoch[row].index(max(epoch[row])) == label)
+        confidence = statistics.fmean(gold)
+        scores.append(
+            {
+                "confidence": confidence,
+                "variability": math.sqrt(statistics.fmean([(value - confidence) ** 2 for value in gold])),
+                "correctness": sum(right) / len(right),
+                "forgetting": sum(a and not b for a, b in itertools.pairwise(right)),
+                "threshold_closeness": confidence * (1 - confidence),
+            }
+        )
+    return scores
+
+
+if __name__ == "__main__":
+    main()
