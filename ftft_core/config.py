@@ -42,6 +42,8 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 class TrainingConfig(Config):
     """How a run is optimised."""
 
+    model_config = pydantic.ConfigDict(allow_inf_nan=False)
+
     learning_rate: float = Field(default=5e-5, gt=0, le=1)
     """Peak learning rate of AdamW."""
 
@@ -76,6 +78,8 @@ class TrainingConfig(Config):
 
 class BudgetConfig(Config):
     """How long a run trains: exactly one of the fields; the learning-rate schedule spans it."""
+
+    model_config = pydantic.ConfigDict(allow_inf_nan=False)
 
     epochs: float | None = Field(default=None, gt=0)
     """Passes over the run's training examples; a fraction stops within a pass."""
