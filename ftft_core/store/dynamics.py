@@ -155,7 +155,11 @@ def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics
     if rows.num_rows == 0:
         raise RunError("The run has recorded no epoch yet, so there is no data map to show; wait for its first epoch.")
     epoch = rows["epoch"].to_numpy()
-    positions, row_of = np.unique(rows["position"].to_numpy(), return_inverse=True)
+    position = rows["position"].to_numpy()
+    is_present = np.zeros(int(position.max()) + 1, dtype=bool)
+    is_present[position] = True
+    positions = np.flatnonzero(is_present)
+    row_of = (np.cumsum(is_present) - 1)[position]
     values = rows["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, len(labels))
     # Scattering into place is faster than having the database sort millions of lists.
     shape = (int(epoch.max()) + 1, len(positions))
