@@ -197,6 +197,9 @@ def _word_problem(config_class: type[Config], detail: Any) -> str:
         case "value_error":
             message = str(detail["ctx"]["error"])
             return f"{path}: {message}" if path else message[:1].upper() + message[1:]
+        case kind if kind.startswith(("int_", "float_", "bool_")) or kind in {"int_type", "float_type", "bool_type"}:
+            wanted = {"int": "a whole number", "float": "a number", "bool": "true or false"}[kind.partition("_")[0]]
+            return f"{path}: received {received}; it must be {wanted}."
         case _:
             return f"{path}: {_sentence(detail['msg'])} Received {received}."
 

@@ -28,6 +28,9 @@ def load_tokenizer(model: str) -> Tokenizer:
         tokenizer = AutoTokenizer.from_pretrained(locate_model(model), trust_remote_code=False)
     except _LOADING_ERRORS as failure:
         raise InputError(f"Model '{model}' has no tokenizer that can be loaded ({_reason(failure)}).") from failure
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        # For a folder without a vocabulary transformers makes a tokenizer to which every word is unknown.
+        raise InputError(f"Model '{model}' has no tokenizer that can be loaded (its files hold no vocabulary).")
     if tokenizer.pad_token is None:
         raise InputError(f"Model '{model}': its tokenizer has no padding token, so texts can't be batched.")
     return tokenizer

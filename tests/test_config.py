@@ -1,0 +1,76 @@
+"""Configuration: what is allowed, and how what is not is worded."""
+
+from __future__ import annotations
+
+import pydantic
+import pytest
+
+from ftft_core.config import METHODS, BudgetConfig, Config, RunConfig, TrainingConfig, parse
+from ftft_core.errors import InputError, SuiteError
+
+
+def problems_of(**values: object) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        parse(RunConfig, {"suite": "s", "model": "m", **values}, what="The run")
+    return caught.value.problems
+
+
+def test_defaults_make_a_run() -> None:
+    config = parse(RunConfig, {"suite": "s", "model": "m"}, what="The run")
+    assert config.budget == BudgetConfig(epochs=3)
+    assert (config.method, config.seed, config.layers, config.training.precision) == ("erm", 0, None, "auto")
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_all_problems_are_reported_together() -> None:
+    with pytest.raises(InputError, match=r"^The run has 4 problems\.") as caught:
+        parse(RunConfig, {"model": "m", "seed": -1, "methdo": "erm", "training": {"precision": "fp8"}}, what="The run")
+    assert len(caught.value.problems) == 4
+    assert "suite: is required, but missing." in caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"methd": "erm"}, "methd: unknown key. Known keys: suite, model, layers"),
+        ({"training": {"lr": 1}}, "training.lr: unknown key. Known keys: learning_rate, batch_size"),
+        ({"method": "ermm"}, "Did you mean 'erm'?"),
+        ({"stop": "early"}, "There is no way to stop 'early' (known: settled)."),
+        ({"seed": 2**32}, "seed: Input should be less than 4294967296. Received 4294967296."),
+        ({"layers": 0}, "layers: Input should be greater than or equal to 1. Received 0."),
+        ({"name": "a b"}, "name: String should match pattern"),
+        ({"training": {"precision": "fp8"}}, "There is no precision 'fp8' (known: auto, fp32, bf16, fp16)."),
+        ({"training": {"learning_rate": 2}}, "training.learning_rate: Input should be less than or equal to 1."),
+        ({"budget": {}}, "the budget needs exactly one of epochs, max_steps and max_flops; received none"),
+        ({"budget": {"epochs": 1, "max_steps": 2}}, "received epochs=1, max_steps=2"),
+        ({"budget": {"epochs": 0}}, "budget.epochs: Input should be greater than 0. Received 0."),
+    ],
+)
+def test_a_problem_says_what_was_received_and_what_is_allowed(values: dict[str, object], problem: str) -> None:
+    problems = problems_of(**values)
+    assert len(problems) == 1
+    assert problem in problems[0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_budgets_are_numbers(value: float) -> None:
+    assert problems_of(budget={"epochs": value})
+    assert problems_of(budget={"max_flops": value})
+    assert problems_of(training={"weight_decay": value})
+
+
+def test_what_is_no_mapping_is_refused() -> None:
+    with pytest.raises(SuiteError, match=r"The spec must be a mapping of keys to values; received \[1\]\."):
+        parse(RunConfig, [1], what="The spec", error=SuiteError)
+
+
+def test_configuration_is_frozen() -> None:
+    config = RunConfig(suite="s", model="m")
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        config.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", [RunConfig, TrainingConfig, BudgetConfig])
+def test_every_field_is_explained(kind: type[Config]) -> None:
+    assert [name for name, field in kind.model_fields.items() if not field.description] == []
+    assert all(METHODS.values())

@@ -1,0 +1,92 @@
+"""What the documentation says is true: its commands run, every command is named, every linked file is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from ftft_core.cli.app import _load_commands, cli
+from ftft_core.experiments import read_recipe
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BASH_BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+DOCUMENTS = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_tour_of_the_readme_runs(tmp_path: Path) -> None:
+    tour = next(block for block in BASH_BLOCKS if "ftft suite add" in block)
+    # The environment of the test stands in for the one that `make setup` made.
+    commands = tour.replace("source .venv/bin/activate\n", "").replace("/tmp/ftft-tour", str(tmp_path))
+    assert "/tmp/ftft-tour" not in commands
+    script = f'ftft() {{ "{sys.executable}" -m ftft_core "$@"; }}\n{commands}'
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Out of distribution" in done.stdout
+    assert "Rank correlation" in done.stdout
+    assert (tmp_path / "dynamics" / "training_dynamics" / "dynamics_epoch_0.jsonl").exists()
+    assert len((tmp_path / "third.jsonl").read_text(encoding="utf-8").splitlines()) == round(0.33 * 140)
+
+
+def test_the_first_block_names_targets_that_the_makefile_has() -> None:
+    targets = re.findall(r"^make (\S+)", BASH_BLOCKS[0], flags=re.MULTILINE)
+    assert targets == ["run", "test"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in (*targets, "setup", "lint", "bench"):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def _commands(group: click.Group, prefix: str = "ftft") -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        found[f"{prefix} {name}"] = command
+        if isinstance(command, click.Group):
+            found |= _commands(command, f"{prefix} {name}")
+    return found
+
+
+def test_every_command_and_option_has_help_and_every_command_stands_in_the_readme() -> None:
+    _load_commands()
+    for path, command in _commands(cli).items():
+        assert command.help, path
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{path} {parameter.name}"
+    for name in cli.commands:
+        assert f"ftft {name}" in README, name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_files_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    missing = [link for link in links if not (document.parent / link).exists()]
+    assert missing == []
+
+
+def test_the_file_tree_of_the_readme_is_the_tree() -> None:
+    tree = README.split("## Where things are")[1].split("```")[1]
+    named = {line.split()[0].rstrip("/") for line in tree.splitlines() if line.startswith("  ")}
+    rooms = {path.name for path in (ROOT / "ftft_core").iterdir() if not path.name.startswith((".", "_"))}
+    assert rooms - named == {"py.typed"}
+    assert named - rooms == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_recipes_are_valid(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.suite == yaml.safe_load(path.read_text(encoding="utf-8"))["suite"]
