@@ -157,14 +157,16 @@ def _pick(label: str, options: list[str], key: str, *, width: int, names: dict[s
 
 
 def _run_names(listed: pd.DataFrame) -> dict[str, str]:
-    """Run id -> what the picker says; runs with a map first, of all the data, finished, and newest."""
+    """Run id -> what the picker says; those with a map first, of all the data, finished, references, newest."""
     if listed.empty:
         return {}
     ranked = listed.assign(
         no_map=listed["counted_epochs"] == 0, partial=listed["fraction"] < 1, unfinished=listed["status"] != "finished"
     )
-    keys = ["no_map", "partial", "unfinished", "created_at"]
-    order = ranked.sort_values(keys, ascending=[True, True, True, False], kind="stable")
+    # A reference was made to be looked at; its map is the one to start from.
+    ranked["no_reference"] = listed["method"] != "reference"
+    keys = ["no_map", "partial", "unfinished", "no_reference", "created_at"]
+    order = ranked.sort_values(keys, ascending=[True, True, True, True, False], kind="stable")
     return {
         row["run_id"]: row["name"] if row["status"] == "finished" else f"{row['name']} ({row['status']})"
         for row in order.to_dict("records")

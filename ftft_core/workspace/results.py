@@ -21,6 +21,7 @@ from ftft_core.comparison import (
     cost_table,
     transfer_matrix,
 )
+from ftft_core.config import METHODS
 from ftft_core.errors import FingerprintError, InputError
 from ftft_core.store import dynamics as dynamics_store
 from ftft_core.store import runs as run_store
@@ -64,7 +65,8 @@ class Results(Maps):
             ]
             runs = run_store.list_runs(connection, suite)
             finished = runs[(runs["status"] == "finished") & (runs["method"] != "reference")]
-            results = [_result(connection, row, runs, splits) for row in finished.to_dict("records")]
+            in_order = finished.sort_values("method", key=lambda names: names.map(list(METHODS).index), kind="stable")
+            results = [_result(connection, row, runs, splits) for row in in_order.to_dict("records")]
         comparison = compare_runs(results, splits, labels, baseline=baseline)
         return ComparisonReport(comparison, cost_table(results, baseline=baseline), conclude(comparison))
 
