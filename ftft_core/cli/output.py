@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,8 @@ def write_whole(path: str | Path, writers: Mapping[str, Callable[[Any, Path], No
     except OSError as failure:
         raise InputError(f"The file {path} can't be written ({failure.strerror or failure}).") from failure
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return path
 
 
