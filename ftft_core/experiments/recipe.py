@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic
 import yaml
@@ -19,6 +19,15 @@ FROM_REFERENCE = {"ftft": "ambiguous", "hard": "hard", "easy": "easy", "forgetti
     name: name for name in ("el2n", "aum")
 }
 """Methods that train on a selection from a reference run, and the strategy of that selection."""
+
+
+ValueT = TypeVar("ValueT")
+
+
+def _all_right(value: ValueT, problems: list[str]) -> ValueT:
+    if problems:
+        raise ValueError("; ".join(problems))
+    return value
 
 
 class MainModel(Config):
@@ -63,14 +72,20 @@ class RecipeTraining(TrainingConfig):
 
     @model_validator(mode="after")
     def _valid_parts(self) -> RecipeTraining:
+        problems = []
         for part in ("main", "reference"):
-            self.of(part)
-        return self
+            try:
+                parse(TrainingConfig, self._values_of(part), what=part)
+            except InputError as failure:
+                problems += [f"{part}.{problem}" for problem in failure.problems]
+        return _all_right(self, problems)
 
     def of(self, part: str) -> TrainingConfig:
         """Give the fields for `main` or `reference` models."""
-        shared = self.model_dump(exclude={"main", "reference"})
-        return TrainingConfig.model_validate({**shared, **getattr(self, part)})
+        return TrainingConfig.model_validate(self._values_of(part))
+
+    def _values_of(self, part: str) -> dict[str, Any]:
+        return {**self.model_dump(exclude={"main", "reference"}), **getattr(self, part)}
 
 
 def _as_tuple(value: object) -> object:
@@ -92,7 +107,7 @@ class Recipe(Config):
     methods: tuple[str, ...] = Field(min_length=1)
     """Names of methods."""
 
-    fraction: tuple[float, ...] = (1 / 3,)
+    fraction: tuple[float, ...] = Field(default=(1 / 3,), min_length=1)
     """Share of the training data that is selected; or several."""
 
     epochs: float | None = Field(default=None, gt=0)
@@ -104,7 +119,7 @@ class Recipe(Config):
     early_stop: float = Field(default=1 / 3, gt=0, le=1)
     """Share of B for the methods that stop early."""
 
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Every method is run with each seed; a reference has the seed of the run that uses it."""
 
     training: RecipeTraining = RecipeTraining()
@@ -112,23 +127,36 @@ class Recipe(Config):
 
     _tuples = pydantic.field_validator("reference_model", "fraction", "seeds", "methods", mode="before")(_as_tuple)
 
+    # What one field alone shows is checked there, so that it is told together with the problems of the others.
+
+    @pydantic.field_validator("methods")
+    @classmethod
+    def _known_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        return _all_right(methods, [unknown("method", name, METHODS) for name in methods if name not in METHODS])
+
+    @pydantic.field_validator("fraction")
+    @classmethod
+    def _shares(cls, fractions: tuple[float, ...]) -> tuple[float, ...]:
+        wrong = [fraction for fraction in fractions if not 0 < fraction <= 1]
+        return _all_right(fractions, [f"received {each:g}; allowed is above 0 and up to 1" for each in wrong])
+
+    @pydantic.field_validator("seeds")
+    @classmethod
+    def _usable_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        problems = [f"received {seed}; allowed is 0 to 2**32 - 1" for seed in seeds if not 0 <= seed < 2**32]
+        if len(set(seeds)) < len(seeds):
+            problems.append(f"received a seed twice ({', '.join(map(str, seeds))}); give each once")
+        return _all_right(seeds, problems)
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         problems = []
         if (self.epochs is None) == (self.max_steps is None):
             said = "neither" if self.epochs is None else "both"
             problems.append(f"the budget needs exactly one of epochs and max_steps; received {said}")
-        problems += [unknown("method", name, METHODS) for name in self.methods if name not in METHODS]
-        problems += [
-            f"fraction: received {fraction:g}; allowed is above 0 and up to 1"
-            for fraction in self.fraction
-            if not 0 < fraction <= 1
-        ]
-        if len(set(self.seeds)) < len(self.seeds):
-            problems.append(f"seeds: received a seed twice ({', '.join(map(str, self.seeds))}); give each once")
         needing = [name for name in (*self.methods,) if name in FROM_REFERENCE or name == "erm_matched"]
         if needing and not self.reference_model:
-            problems.append(f"reference_model is needed by {', '.join(needing)}, but missing")
+            problems.append(f"a reference_model is needed by {', '.join(needing)}, but missing")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -1,0 +1,397 @@
+"""Experiments: what a recipe may say, the runs it expands to, and working them off."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from ftft_core.config import RunConfig
+from ftft_core.errors import InputError, NotFoundError, RunError
+from ftft_core.experiments import PlannedRun, Recipe, plan_experiment, read_recipe, run_experiment
+from ftft_core.experiments import running as running_module
+from ftft_core.experiments.planning import model_key, plan
+from ftft_core.jobs import Queue
+from ftft_core.run_folder import RunFolder
+from ftft_core.workspace import Workspace
+from tests.conftest import CommandLine, environment, write_suite_files
+from tests.ui_workspace import leave_dynamics, make_workspace
+
+DESIGN = """\
+suite: hate
+main_model: {model: microsoft/deberta-v3-large}
+reference_model: {model: microsoft/deberta-v3-small, layers: 4, epochs: 2, stop: settled}   # or a list; all but model optional; its budget is its own
+methods: [erm, erm_matched, cartography, ftft, random]
+fraction: 0.33                     # or a list
+epochs: 3                          # or max_steps: the full budget B of metrics.md
+early_stop: 0.3333                 # share of B for methods that stop early
+seeds: [0, 1, 2, 3, 4]
+training: {learning_rate: 5.0e-5, batch_size: 32}                 # optional; per model with main: / reference:
+"""  # noqa: E501
+DEADLINE_SECONDS = 240
+
+
+def recipe_of(folder: Path, **changes: Any) -> Recipe:
+    """The design's recipe with some keys changed (or left out, with None), read from a file."""
+    values = {**yaml.safe_load(DESIGN), **changes}
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in values.items() if value is not None}))
+    return read_recipe(path)
+
+
+def expand(recipe: Recipe, num_train: int = 320) -> list[PlannedRun]:
+    names = [recipe.main_model, *recipe.reference_model]
+    layers = {model_key(each.model, each.layers): each.layers or 12 for each in names}
+    return plan(recipe, num_train=num_train, num_layers=layers)
+
+
+# -- recipes -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_recipe_of_the_design_is_read_as_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "hate.yaml").write_text(DESIGN, encoding="utf-8")
+    recipe = read_recipe(tmp_path / "hate.yaml")
+    assert recipe.methods == ("erm", "erm_matched", "cartography", "ftft", "random")
+    assert (recipe.fraction, recipe.seeds, recipe.epochs) == ((0.33,), (0, 1, 2, 3, 4), 3)
+    reference = recipe.reference_model[0]
+    assert (reference.layers, reference.epochs, reference.stop) == (4, 2, "settled")
+    assert recipe.training.of("main").batch_size == 32
+
+
+def test_lists_and_single_values_mean_the_same(tmp_path: Path) -> None:
+    listed = recipe_of(tmp_path, fraction=[0.33], reference_model=[{"model": "small"}], seeds=[0])
+    single = recipe_of(tmp_path, fraction=0.33, reference_model={"model": "small"}, seeds=0)
+    assert listed == single
+
+
+def test_training_may_differ_between_models(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, training={"learning_rate": 1e-5, "reference": {"learning_rate": 1e-4}})
+    assert (recipe.training.of("main").learning_rate, recipe.training.of("reference").learning_rate) == (1e-5, 1e-4)
+
+
+def test_all_problems_of_a_recipe_are_told_together(tmp_path: Path) -> None:
+    changes = {
+        "colour": "red",
+        "methods": ["erm", "magic"],
+        "seeds": ["x"],
+        "early_stop": 0,
+        "main_model": {"modell": 1},
+    }
+    with pytest.raises(InputError, match=r"The recipe .*recipe.yaml has \d+ problems") as caught:
+        recipe_of(tmp_path, **changes)
+    said = " | ".join(caught.value.problems)
+    for word in ("colour: unknown key", "main_model.modell: unknown key", "main_model.model", "seeds", "early_stop"):
+        assert word in said
+    assert len(caught.value.problems) >= 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"max_steps": 10}, "exactly one of epochs and max_steps; received both"),
+        ({"epochs": None}, "exactly one of epochs and max_steps; received neither"),
+        ({"methods": ["erm", "magic"]}, "There is no method 'magic' (known: erm"),
+        ({"methods": []}, "methods"),
+        ({"fraction": "a third"}, "fraction.0"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [-1]}, "seeds: received -1; allowed is 0 to"),
+        ({"fraction": []}, "fraction"),
+        ({"fraction": 0}, "fraction: received 0; allowed is above 0 and up to 1"),
+        ({"fraction": [0.3, 1.5]}, "fraction: received 1.5"),
+        ({"seeds": [1, 1]}, "received a seed twice"),
+        ({"reference_model": None}, "A reference_model is needed by erm_matched, ftft, but missing"),
+        ({"reference_model": {"model": "m", "epochs": 1, "max_steps": 3}}, "give epochs or max_steps, not both"),
+        ({"reference_model": {"model": "m", "stop": "setled"}}, "Did you mean 'settled'?"),
+        ({"training": {"batch_size": 0}}, "training.batch_size"),
+        ({"training": {"main": {"batchsize": 3}}}, "training: main.batchsize: unknown key. Known keys: learning_rate"),
+        ({"training": {"reference": {"batch_size": 0}}}, "training: reference.batch_size: "),
+        ({"main_model": None}, "main_model: is required"),
+    ],
+)
+def test_a_recipe_that_cannot_be_says_why(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        recipe_of(tmp_path, **changes)
+
+
+def test_several_contradictions_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has 4 problems") as caught:
+        recipe_of(tmp_path, max_steps=0, methods=["magic"], fraction=0, colour="red")
+    said = str(caught.value)
+    for word in ("max_steps", "There is no method 'magic'", "fraction: received 0", "colour: unknown key"):
+        assert word in said
+
+
+def test_a_file_that_is_no_recipe_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"The recipe .*none.yaml can't be read \(No such file"):
+        read_recipe(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [", encoding="utf-8")
+    with pytest.raises(InputError, match=r"The recipe .*bad.yaml is not valid YAML"):
+        read_recipe(tmp_path / "bad.yaml")
+    (tmp_path / "list.yaml").write_text("- a\n- b\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"must be a mapping of keys to values; received \['a', 'b'\]"):
+        read_recipe(tmp_path / "list.yaml")
+
+
+# -- planning ----------------------------------------------------------------------------------------------------------
+
+
+def test_methods_share_one_reference_per_seed(tmp_path: Path) -> None:
+    runs = expand(recipe_of(tmp_path, methods=["erm", "erm_matched", "cartography", "ftft", "random", "hard"]))
+    counted = Counter((run.method, run.seed) for run in runs)
+    assert set(counted.values()) == {1}
+    names = {"erm", "erm_matched", "cartography", "ftft", "random", "hard", "reference"}
+    assert set(counted) == {(method, seed) for method in names for seed in range(5)}
+    places = {run.key: place for place, run in enumerate(runs)}
+    assert all(places[key] < places[run.key] for run in runs for key in run.needs)
+    for run in runs:
+        expected = {"ftft": "reference", "hard": "reference", "cartography": "erm", "erm_matched": "ftft"}
+        needed = [other for other in runs if other.key in run.needs]
+        assert [(other.method, other.seed) for other in needed] == (
+            [(expected[run.method], run.seed)] if run.method in expected else []
+        )
+
+
+def test_every_reference_and_fraction_makes_runs_of_its_own(tmp_path: Path) -> None:
+    references = [{"model": "s", "layers": 2}, {"model": "s", "layers": 2, "epochs": 1}, {"model": "t"}]
+    changes = {"reference_model": references, "fraction": [0.1, 0.5], "seeds": [7]}
+    runs = expand(recipe_of(tmp_path, methods=["ftft", "random", "erm"], **changes))
+    assert Counter(run.method for run in runs) == {"ftft": 6, "reference": 3, "random": 2, "erm": 1}
+    assert len({run.key for run in runs}) == len(runs)
+
+
+# -- working a plan off, with a trainer that needs no time -------------------------------------------------------------
+
+
+class Instant:
+    """Stands in for worker and trainer: what is queued is finished at once, or fails."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.trained: list[RunConfig] = []
+        self.failing: Callable[[RunConfig], bool] = lambda _: False
+        self.epochs_of: Callable[[RunConfig], bool] = lambda config: config.method in {"reference", "erm"}
+
+    def work(self) -> None:
+        for folder in self.workspace._queue.waiting():
+            self.train(folder)
+
+    def train(self, folder: RunFolder) -> None:
+        config = RunConfig.model_validate(folder.read_run()["config"])
+        self.trained.append(config)
+        if self.failing(config):
+            folder.set_status("failed", "on purpose")
+            return
+        if self.epochs_of(config):
+            leave_dynamics(self.workspace, folder.run_id)
+        steps = config.budget.max_steps or 8
+        folder.write_progress({"step": steps, "num_steps": steps, "train_flops": 1e6 * steps, "train_seconds": 1.0})
+        folder.set_status("finished")
+
+    @property
+    def methods(self) -> list[tuple[str, int]]:
+        return [(config.method, config.seed) for config in self.trained]
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return make_workspace(tmp_path_factory.mktemp("experiments"), with_comparison=False)
+
+
+@pytest.fixture
+def instant(toy: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instant:
+    shutil.copytree(toy.folder, tmp_path / "workspace")
+    made = Instant(Workspace(tmp_path / "workspace"))
+    monkeypatch.setattr(Queue, "ensure_worker", lambda _: made.work())
+    monkeypatch.setattr(running_module, "_POLL_SECONDS", 0.0)
+    return made
+
+
+def toy_recipe(instant: Instant, folder: Path, **changes: Any) -> Recipe:
+    model = instant.workspace.run("map-run")["model"]
+    values = {"suite": "toy", "main_model": {"model": model}, "epochs": 6, "seeds": [0, 1]}
+    return recipe_of(folder, **{**values, "reference_model": {"model": model, "layers": 1, "epochs": 2}, **changes})
+
+
+def conduct(workspace: Workspace, recipe: Recipe) -> list[PlannedRun]:
+    planned = plan_experiment(workspace, recipe)
+    rounds = iter(range(200))
+
+    def watch(_: object) -> None:
+        assert next(rounds, None) is not None, [(run.key, run.status) for run in planned]
+
+    run_experiment(workspace, planned, watch=watch)
+    return planned
+
+
+def test_an_experiment_trains_everything_once_and_nothing_twice(instant: Instant, tmp_path: Path) -> None:
+    recipe = toy_recipe(instant, tmp_path)
+    planned = conduct(instant.workspace, recipe)
+    assert {run.status for run in planned} == {"finished"}
+    names = ("erm", "reference", "ftft", "erm_matched", "cartography", "random")
+    assert sorted(instant.methods) == sorted((name, seed) for name in names for seed in (0, 1))
+
+    by = {(config.method, config.seed): config for config in instant.trained}
+    full = 6 * 8  # 240 examples in batches of 32 are 8 steps
+    assert by["erm", 0].budget.max_steps == by["cartography", 0].budget.max_steps == full
+    assert by["ftft", 0].budget.max_steps == by["random", 0].budget.max_steps == 16
+    assert by["erm_matched", 1].budget.max_flops == pytest.approx(1e6 * (16 + 8))
+    rows = instant.workspace.runs().set_index("run_id")
+    for run in planned:
+        row = rows.loc[run.run_id]
+        if run.method in {"ftft", "cartography"}:
+            source = rows.loc[row["reference_run"]]
+            assert (source["method"], source["seed"]) == ("reference" if run.method == "ftft" else "erm", run.seed)
+
+    again = conduct(instant.workspace, recipe)
+    assert [run.run_id for run in again] == [run.run_id for run in planned]
+    assert len(instant.trained) == 12
+    # One method more trains that one alone; another path of the same model is the same model.
+    model = Path(recipe.main_model.model)
+    other = {"model": str(model.parent / "." / ".." / model.parent.name / model.name)}
+    more = toy_recipe(instant, tmp_path, methods=["erm", "hard"], main_model=other)
+    conduct(instant.workspace, more)
+    assert instant.methods[12:] == [("hard", 0), ("hard", 1)]
+
+
+def test_runs_that_were_trained_by_hand_are_used(instant: Instant, tmp_path: Path) -> None:
+    recipe = toy_recipe(instant, tmp_path, methods=["ftft"], seeds=[0])
+    conduct(instant.workspace, recipe)
+    planned = plan_experiment(instant.workspace, recipe)
+    row = instant.workspace.run(str(planned[1].run_id))
+    subset = instant.workspace.subset(row["subset"])
+    by_name = RunConfig.model_validate_json(row["config"]).model_copy(
+        update={"subset": subset.name, "reference": None, "name": "mine"}
+    )
+    instant.workspace.remove_run(row["run_id"])
+    mine = instant.workspace.submit(by_name)
+    assert conduct(instant.workspace, recipe)[1].run_id == mine
+
+
+def test_imported_runs_do_not_stand_in_the_way(instant: Instant, tmp_path: Path) -> None:
+    workspace = instant.workspace
+    workspace.import_dynamics(workspace.dynamics("map-run"), name="imported", suite="toy")
+    conduct(workspace, toy_recipe(instant, tmp_path, methods=["erm"], seeds=[0]))
+    assert instant.methods == [("erm", 0)]
+
+
+def test_what_depends_on_a_failed_run_is_skipped_and_the_rest_finishes(instant: Instant, tmp_path: Path) -> None:
+    instant.failing = lambda config: config.method == "reference" and config.seed == 0
+    recipe = toy_recipe(instant, tmp_path)
+    planned = plan_experiment(instant.workspace, recipe)
+    with pytest.raises(RunError, match=r"3 of 12 runs did not finish; run the experiment again to go on") as caught:
+        run_experiment(instant.workspace, planned, watch=lambda _: None)
+    said = " | ".join(caught.value.problems)
+    assert "failed (on purpose)" in said
+    assert said.count("skipped (it needs a run that did not finish: ") == 2
+    assert {run.status for run in planned if run.seed == 1} == {"finished"}
+    assert {run.method for run in planned if run.status == "skipped"} == {"ftft", "erm_matched"}
+
+    # Again: the failed one is resumed, and what it held up follows.
+    instant.failing = lambda _: False
+    assert {run.status for run in conduct(instant.workspace, recipe)} == {"finished"}
+    assert instant.methods[10:] == [("reference", 0), ("ftft", 0), ("erm_matched", 0)]
+
+
+def test_a_selection_that_cannot_be_made_fails_its_run_alone(instant: Instant, tmp_path: Path) -> None:
+    instant.epochs_of = lambda config: config.method == "erm"  # References record nothing.
+    recipe = toy_recipe(instant, tmp_path, seeds=[0])
+    planned = plan_experiment(instant.workspace, recipe)
+    with pytest.raises(RunError, match=r"2 of 6 runs did not finish") as caught:
+        run_experiment(instant.workspace, planned, watch=lambda _: None)
+    assert "has no epoch yet that saw every example" in caught.value.problems[0]
+    assert {run.method for run in planned if run.status == "finished"} == {"erm", "reference", "cartography", "random"}
+
+
+def test_an_end_that_comes_while_we_look_is_not_missed(
+    instant: Instant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends right after the database was brought up to date: the next look must see it."""
+    waiting: list[RunFolder] = []
+    monkeypatch.setattr(Queue, "ensure_worker", lambda queue: waiting.extend(queue.waiting()))
+    advance = running_module._advance
+
+    def advance_then_finish(*arguments: Any, **settings: Any) -> None:
+        advance(*arguments, **settings)
+        while waiting:
+            instant.train(waiting.pop())
+
+    monkeypatch.setattr(running_module, "_advance", advance_then_finish)
+    planned = conduct(instant.workspace, toy_recipe(instant, tmp_path, methods=["ftft", "erm_matched"], seeds=[0]))
+    assert {run.status for run in planned} == {"finished"}
+
+
+def test_a_plan_needs_its_suite_and_models(instant: Instant, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="There is no suite 'hate'"):
+        plan_experiment(instant.workspace, toy_recipe(instant, tmp_path, suite="hate"))
+    model = instant.workspace.run("map-run")["model"]
+    with pytest.raises(InputError, match="layers: received 9, but model"):
+        plan_experiment(instant.workspace, toy_recipe(instant, tmp_path, main_model={"model": model, "layers": 9}))
+
+
+# -- the real thing ----------------------------------------------------------------------------------------------------
+
+
+def test_a_stopped_experiment_goes_on_and_its_costs_match(ftft: CommandLine, tmp_path: Path, tiny_model: Path) -> None:
+    folder = tmp_path / "workspace"
+    workspace = Workspace(folder)
+    workspace.add_suite("reviews", write_suite_files(tmp_path / "suite", num_train=240))
+    recipe = {
+        "suite": "reviews",
+        "main_model": {"model": str(tiny_model)},
+        "reference_model": {"model": str(tiny_model), "layers": 1, "max_steps": 400},
+        "methods": ["ftft", "erm_matched"],
+        "epochs": 3,
+        "training": {"batch_size": 4, "learning_rate": 1e-3, "checkpoint_seconds": 0.5},
+    }
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+
+    command = [sys.executable, "-m", "ftft_core", "experiment", str(path), "--json"]
+    with subprocess.Popen(command, env=environment(folder), stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not any((run / "progress.json").exists() for run in (folder / "runs").iterdir()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        stdout, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 1, stdout
+    assert "Stopped; the same command goes on from here" in stdout
+    reference = workspace.runs().iloc[0]
+    assert (reference["method"], reference["status"]) == ("reference", "cancelled")
+    while any(str(folder) in " ".join(each.info["cmdline"] or []) for each in psutil.process_iter(["cmdline"])):
+        assert time.monotonic() < deadline, "no process may be left"
+        time.sleep(0.2)
+
+    answer = ftft("experiment", path, "--json", timeout=DEADLINE_SECONDS)
+    assert answer.exit_code == 0, answer.stdout
+    assert set(answer.json) == {"suite", "runs"}
+    assert [run["status"] for run in answer.json["runs"]] == ["finished"] * 3
+    rows = workspace.runs().set_index("method")
+    assert rows.loc["reference", "run_id"] == reference["run_id"]
+    assert rows.loc["reference", "resumed_from_step"] > 0
+    assert rows.loc["reference", "num_optimizer_steps"] == 400
+    assert rows.loc["ftft", "num_optimizer_steps"] == 60  # A third of 3 epochs of 60 steps.
+
+    # Within one step of what FTFT cost with its reference; a long batch costs up to twice what the mean one does.
+    matched = rows.loc["erm_matched"]
+    cost = rows.loc["ftft", "train_flops"] + rows.loc["reference", "train_flops"]
+    assert matched["train_flops"] == pytest.approx(
+        cost, abs=2 * matched["train_flops"] / matched["num_optimizer_steps"]
+    )
+
+    before = [run["run_id"] for run in answer.json["runs"]]
+    again = ftft("experiment", path, "--json")
+    assert [run["run_id"] for run in again.json["runs"]] == before
+    assert len(workspace.runs()) == 3
