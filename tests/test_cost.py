@@ -61,7 +61,7 @@ def test_counting_draws_no_random_number_and_keeps_no_values(classifier: PreTrai
 def test_a_shape_is_counted_once(classifier: PreTrainedModel) -> None:
     meter = FlopMeter(make_meta_classifier(classifier))
     first = meter.training((2, 8))
-    meter.model = None  # type: ignore[assignment]
+    meter.model = None
     assert meter.training((2, 8)) == first
 
 
