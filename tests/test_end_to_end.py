@@ -50,8 +50,8 @@ def test_from_a_suite_to_a_comparison(ftft: CommandLine, spec: Path, tiny_model:
         runs = connection.execute("SELECT * FROM runs").df().set_index("method")
         stored = connection.execute("SELECT example_id FROM subset_examples JOIN subsets USING (subset)").fetchall()
         scores = connection.execute(
-            "SELECT avg((list_position(logits, list_max(logits)) = list_position(['negative', 'positive'], label))::INT)"
-            " FROM predictions WHERE run_id = ? AND split = 'shifted'",
+            "SELECT avg((list_position(logits, list_max(logits)) = list_position(['negative', 'positive'], label))::INT"
+            ") FROM predictions WHERE run_id = ? AND split = 'shifted'",
             [runs.loc["ftft", "run_id"]],
         ).fetchone()
         dynamics = connection.execute("SELECT count(*), avg(gold_probability) FROM dynamics WHERE epoch = 0").fetchone()
