@@ -36,7 +36,7 @@ STATUSES = ("queued", "running", "finished", "failed", "cancelled", "lost")
 ENDED = frozenset({"finished", "failed", "cancelled", "lost"})
 RESUMABLE = frozenset({"failed", "cancelled", "lost"})
 
-_SILENCE_SECONDS = 60.0
+_SILENCE_SECONDS = 600.0
 """A run on another machine that wrote no progress for this long is taken for lost."""
 
 
@@ -116,8 +116,12 @@ class RunFolder:
                 return {**state, "status": "lost", "message": LOST_MESSAGE}
         return state
 
+    def runs_here(self, state: dict[str, Any]) -> bool:
+        """Whether the process that a state names is, or was, one of this machine."""
+        return state.get("host") == socket.gethostname()
+
     def _is_alive(self, state: dict[str, Any]) -> bool:
-        if state.get("host") != socket.gethostname():
+        if not self.runs_here(state):
             written = self.read_progress().get("updated_at", state["since"])
             return bool(time.time() - written < _SILENCE_SECONDS)
         try:

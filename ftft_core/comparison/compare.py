@@ -102,7 +102,7 @@ def compare_runs(
         notes.append("There is no finished run to compare (a run made only to be a reference does not count).")
     elif not any(method.key.method == baseline for method in methods):
         notes.append(f"There is no '{baseline}' run to compare with: differences and cost shares are left empty.")
-    baselines = [_baseline_of(method, methods, baseline, notes) for method in methods]
+    baselines = [baseline_of(method, methods, baseline, notes) for method in methods]
     scores = score_all(methods, splits, labels, num_resamples, seed, notes)
     rows: list[dict[str, Any]] = []
     marks: list[dict[str, Any]] = []
@@ -151,9 +151,10 @@ def _difference(
     return None if own is None or other is None else difference(own, other, seed=seed)
 
 
-def _baseline_of(
+def baseline_of(
     method: MethodRuns, methods: Sequence[MethodRuns], baseline: str, notes: list[str]
 ) -> MethodRuns | None:
+    """Choose the runs that a method is compared with, as `compare_runs` says; `notes` gets a word where it matters."""
     if method.key.method == baseline:
         return method
     key = method.key

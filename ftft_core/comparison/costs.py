@@ -1,6 +1,6 @@
 """What methods cost, side by side, and which are worth their cost.
 
-Owns the table of costs and the Pareto front. What a single run cost in all is computed by the room `cost`.
+Owns the table of costs and the Pareto front. What a single run cost, with its reference, is added up in `workspace`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ftft_core.comparison.compare import baseline_of
 from ftft_core.comparison.runs import MethodRuns, RunResult, group_runs, mean_or_none
 from ftft_core.errors import InputError
 
@@ -36,8 +37,7 @@ def cost_table(runs: Sequence[RunResult], *, baseline: str = "erm") -> pd.DataFr
     methods, _ = group_runs(runs)
     rows: list[dict[str, Any]] = []
     for method in methods:
-        candidates = [other for other in methods if _fits(other, method, baseline)]
-        its_baseline = method if method.key.method == baseline else max(candidates, key=_rank, default=None)
+        its_baseline = baseline_of(method, methods, baseline, [])
         costs = {unit: _mean_cost(method, field) for unit, field in COST_FIELDS.items()}
         shares: dict[str, float | None] = {}
         for unit, field in COST_FIELDS.items():
@@ -71,12 +71,3 @@ def pareto_front(cost: npt.ArrayLike, score: npt.ArrayLike) -> npt.NDArray[np.bo
 
 def _mean_cost(method: MethodRuns, field: str) -> float | None:
     return mean_or_none([getattr(run, field) for run in method.runs])
-
-
-def _fits(other: MethodRuns, method: MethodRuns, baseline: str) -> bool:
-    same_model = (other.key.model, other.key.num_layers) == (method.key.model, method.key.num_layers)
-    return other.key.method == baseline and same_model
-
-
-def _rank(method: MethodRuns) -> tuple[float, int]:
-    return method.key.fraction, len(method.runs)

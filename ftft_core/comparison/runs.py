@@ -78,7 +78,7 @@ class RunResult:
     reference_model: str | None = None
     reference_layers: int | None = None
     total_flops: float | None = None
-    """The run (dev passes used for stopping included) + its reference + selecting; None where unknown."""
+    """Training of the run and of its reference; None where unknown. Passes over dev decide nothing and are left out."""
 
     train_seconds: float | None = None
     """Seconds, of the same things."""

@@ -10,6 +10,8 @@ import json
 import time
 from collections.abc import Callable, Sequence
 
+import pydantic
+
 from ftft_core.config import RunConfig
 from ftft_core.errors import FTFTError, RunError
 from ftft_core.experiments.planning import PlannedRun, model_key, plan
@@ -100,10 +102,7 @@ def _advance(
     rows = workspace.runs()
     # Of several, a finished one; else the newest. What another tool trained has no configuration.
     ranked = sorted(rows[rows["config"] != "{}"].to_dict("records"), key=lambda row: row["status"] == "finished")
-    known = {
-        (row["suite_fingerprint"], identity(RunConfig.model_validate_json(row["config"]))): row["run_id"]
-        for row in ranked
-    }
+    known = {(row["suite_fingerprint"], _stored_identity(row["config"])): row["run_id"] for row in ranked}
     statuses = dict(zip(rows["run_id"], zip(rows["status"], rows["message"], strict=True), strict=True))
     fingerprints = dict(zip(workspace.suites()["suite"], workspace.suites()["fingerprint"], strict=True))
     done: dict[str, str] = {}
@@ -140,6 +139,14 @@ def _advance(
             run.status = "queued"
         if run.status == "finished":
             done[run.key] = run.run_id
+
+
+def _stored_identity(config: str) -> str | None:
+    """Give the identity of a stored configuration; None for one that this version would not accept."""
+    try:
+        return identity(RunConfig.model_validate_json(config))
+    except pydantic.ValidationError:
+        return None
 
 
 def identity(config: RunConfig) -> str:

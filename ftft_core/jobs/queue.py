@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from typing import Any
 import filelock
 import psutil
 
-from ftft_core.errors import RunError
+from ftft_core.errors import RunError, WorkspaceBusyError
 from ftft_core.run_folder import ENDED, LOST_MESSAGE, RESUMABLE, RunFolder, run_folders, write_json
+
+_LOCK_SECONDS = 30
 
 _STOP_SECONDS = 60.0
 """How long a training process may take to finish its step and write a checkpoint before it is killed."""
@@ -44,9 +47,23 @@ class Queue:
         """Give the folder of a run."""
         return RunFolder(self.runs / run_id)
 
-    def changing(self) -> filelock.FileLock:
-        """A lock for changing the state of runs; held for moments only."""
-        return filelock.FileLock(self.workspace / ".queue.lock", timeout=30)
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the lock for changing the state of runs; for moments only.
+
+        :raises WorkspaceBusyError: when another process does not let go of it.
+        """
+        lock = filelock.FileLock(self.workspace / ".queue.lock", timeout=_LOCK_SECONDS)
+        try:
+            lock.acquire()
+        except filelock.Timeout as failure:
+            raise WorkspaceBusyError(
+                f"Another process has held the queue of {self.workspace} for {_LOCK_SECONDS} seconds; try again."
+            ) from failure
+        try:
+            yield
+        finally:
+            lock.release()
 
     def working(self, *, timeout_seconds: float = 0) -> filelock.FileLock:
         """A lock that the worker holds as long as it lives."""
@@ -162,7 +179,14 @@ class Queue:
         while folder.true_state()["status"] == "running" and time.monotonic() < deadline:
             time.sleep(0.1)
         state = folder.true_state()
-        if state["status"] == "running" and psutil.pid_exists(state["pid"]):
+        if state["status"] != "running":
+            return
+        if not folder.runs_here(state):
+            raise RunError(
+                f"Run {folder.run_id} trains on {state.get('host')} and did not stop within {_STOP_SECONDS:.0f} "
+                "seconds; stop it there, then try again."
+            )
+        with suppress(ProcessLookupError):
             os.kill(state["pid"], signal.SIGKILL)
 
 

@@ -167,6 +167,10 @@ def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics
     seen = np.zeros(shape, dtype=bool)
     logits[epoch, row_of] = values
     seen[epoch, row_of] = True
+    # An epoch that was cut short, in a run of which no other epoch saw more, must not pass for a whole one.
+    counted = counted_epochs(connection, run_no)
+    cut_short = [each for each in range(shape[0]) if each not in counted and seen[each].all()]
+    seen[cut_short] = False
     examples = connection.execute(
         "SELECT e.example_id, list_position(s.labels, e.label) - 1 AS label FROM base.examples e"
         " JOIN base.runs r USING (suite_no) JOIN base.suites s USING (suite_no)"
@@ -201,11 +205,6 @@ def read_learning_curves(connection: Connection, run_id: str, example_ids: Seque
         ).df()
     finally:
         connection.unregister("asked")
-
-
-def read_scores(connection: Connection, run_id: str) -> pd.DataFrame:
-    """Give the view `scores` of one run, in the order of steps."""
-    return connection.execute("SELECT * FROM scores WHERE run_id = ? ORDER BY step, split", [run_id]).df()
 
 
 def read_predictions(connection: Connection, run_no: int, split: str) -> tuple[pd.DataFrame, NDArray[np.float32]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -98,7 +99,10 @@ def runs_under_way(connection: Connection) -> dict[str, str]:
 def set_run_state(connection: Connection, run_id: str, status: str, message: str, facts: Mapping[str, Any]) -> None:
     """Bring a run's row up to date; unknown facts are left as they are."""
     known = {name: facts[name] for name in _FACTS if facts.get(name) is not None}
-    finished_at = utc_now() if status == "finished" else None
+    ended_at = facts.get("since")
+    finished_at = None
+    if status == "finished":
+        finished_at = utc_now() if ended_at is None else datetime.fromtimestamp(ended_at, UTC).replace(tzinfo=None)
     assignments = "".join(f", {name} = ?" for name in known)
     connection.execute(
         f"UPDATE base.runs SET status = ?, message = ?, finished_at = ?{assignments} WHERE run_id = ?",
@@ -106,15 +110,15 @@ def set_run_state(connection: Connection, run_id: str, status: str, message: str
     )
 
 
-def total_flops(connection: Connection, run_id: str) -> tuple[float, float]:
-    """Give the training FLOPs of a run and of its reference (0 without one)."""
-    own, reference = fetch_one(
+def total_flops(connection: Connection, run_id: str) -> float | None:
+    """Give the training FLOPs of a run and of its reference together; None if either's are not known."""
+    (total,) = fetch_one(
         connection,
-        "SELECT r.train_flops, coalesce(f.train_flops, 0) FROM base.runs r"
+        "SELECT r.train_flops + CASE WHEN r.reference_run_no IS NULL THEN 0 ELSE f.train_flops END FROM base.runs r"
         " LEFT JOIN base.runs f ON f.run_no = r.reference_run_no WHERE r.run_id = ?",
         [run_id],
     )
-    return float(own or 0), float(reference)
+    return None if total is None else float(total)
 
 
 def users_of_run(connection: Connection, run_no: int) -> list[str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ftft_core.errors import InputError, NameTakenError, NotFoundError, unknown
 from ftft_core.selection import Recipe
 from ftft_core.store.connection import Connection
-from ftft_core.store.rows import fetch_first, fetch_one, insert, next_number, utc_now
+from ftft_core.store.rows import fetch_first, insert, next_number, utc_now
 
 
 def add_subset(
@@ -137,19 +137,18 @@ _IS_THERE = "SELECT 1 FROM base.subsets WHERE subset = ?"
 def remove_subset(connection: Connection, reference: str) -> None:
     """Forget a subset.
 
-    :raises InputError: when runs were trained on it: they would no longer say on what.
+    :raises InputError: when runs were trained on it, or other subsets were made from it: nobody could tell on what.
     """
-    subset_no, _ = find_subset(connection, reference)
-    users = connection.execute("SELECT name FROM base.runs WHERE subset_no = ?", [subset_no]).fetchall()
+    subset_no, subset = find_subset(connection, reference)
+    users = connection.execute(
+        "SELECT 'run ' || name FROM base.runs WHERE subset_no = $1"
+        " UNION ALL SELECT 'subset ' || name FROM base.subsets WHERE subset_no <> $1 AND contains(recipe, $2)",
+        [subset_no, f'"{subset}"'],
+    ).fetchall()
     if users:
         raise InputError(
-            f"Subset '{reference}' was not removed: runs were trained on it. Remove them first.",
-            [f"run {name}" for (name,) in users],
+            f"Subset '{reference}' was not removed: others were made from it. Remove them first.",
+            [str(user) for (user,) in users],
         )
     connection.execute("DELETE FROM base.subset_examples WHERE subset_no = ?", [subset_no])
     connection.execute("DELETE FROM base.subsets WHERE subset_no = ?", [subset_no])
-
-
-def subset_size(connection: Connection, subset_no: int) -> int:
-    """Give the number of examples of a subset."""
-    return int(fetch_one(connection, "SELECT size FROM base.subsets WHERE subset_no = ?", [subset_no])[0])

@@ -28,6 +28,9 @@ from ftft_core.suites import Split, Suite, TokenisedSplit, read_suite, tokenise
 from ftft_core.training.batches import BatchOrder
 from ftft_core.training.checkpoint import TrainingParts
 
+_MOST_EPOCHS_BY_FLOPS = 10_000
+"""A budget in FLOPs is walked through step by step; past this many epochs it is a slip of the pen."""
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -130,6 +133,12 @@ def count_steps(budget: BudgetConfig, order: BatchOrder, meter: FlopMeter) -> in
     if budget.epochs is not None:
         return max(1, round(budget.epochs * order.steps_per_epoch))
     assert budget.max_flops is not None
+    num_epochs = budget.max_flops / sum(meter.training(batch.shape) for batch in order.epoch(0))
+    if num_epochs > _MOST_EPOCHS_BY_FLOPS:
+        raise InputError(
+            f"max_flops: received {budget.max_flops:g}, which is {num_epochs:,.0f} passes over these examples; "
+            f"allowed is what {_MOST_EPOCHS_BY_FLOPS:,} take."
+        )
     return steps_within((meter.training(batch.shape) for batch in order.steps()), budget.max_flops)
 
 

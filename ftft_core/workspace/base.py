@@ -45,6 +45,10 @@ class WorkspaceBase:
                 continue  # It has no folder, or is being removed.
             if state["status"] != status or folder.outbox_files():
                 self._take_in(folder)
+        # A process that was killed between taking files in and deleting them leaves some even of a finished run.
+        for path in self._queue.runs.glob("*/outbox/*.parquet"):
+            if path.parent.parent.name not in stored and path.exists():
+                self._take_in(self._queue.folder(path.parent.parent.name))
 
     def _take_in(self, folder: RunFolder) -> None:
         with self.database.writing() as connection:

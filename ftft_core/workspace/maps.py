@@ -139,6 +139,17 @@ class Maps(Suites, Runs):
             )
         return self.subset(subset)
 
+    def remake_subset(self, reference: str) -> tuple[int, int]:
+        """Make a subset again from its recipe, and say what would differ; nothing is saved.
+
+        :returns: how many examples the recipe chooses now that the subset lacks, and how many it no longer chooses.
+        :raises InputError: when a run or a subset that the recipe names is gone.
+        """
+        record = self.subset(reference)
+        kept = set(self.subset_examples(record.subset)["example_id"])
+        made = set(self.preview_subset(record.recipe, suite=record.suite))
+        return len(made - kept), len(kept - made)
+
     def find_or_save_subset(self, recipe: Recipe, *, suite: str | None = None) -> SubsetRecord:
         """Give the oldest subset that was made by this very recipe on this suite, or make it."""
         frame = self.subsets(suite)

@@ -132,9 +132,15 @@ class Runs(WorkspaceBase):
             return run_store.read_run(connection, reference)
 
     def total_flops(self, reference: str) -> float:
-        """Give the training FLOPs of a run and of its reference together."""
+        """Give the training FLOPs of a run and of its reference together.
+
+        :raises RunError: when they are not known, as those of imported dynamics are not.
+        """
         with self.database.reading() as connection:
-            return sum(run_store.total_flops(connection, run_store.find_run(connection, reference)[1]))
+            total = run_store.total_flops(connection, run_store.find_run(connection, reference)[1])
+        if total is None:
+            raise RunError(f"What run '{reference}' cost with its reference is not known, so nothing can match it.")
+        return total
 
     def run_folder(self, reference: str) -> RunFolder:
         """Give the folder of a run."""
@@ -179,7 +185,13 @@ class Runs(WorkspaceBase):
                     self._queue.cancel(folder)
             self._queue.kill(folder)
         with self.database.writing() as connection:
+            suite = run_store.read_run(connection, run_id)["suite"]
             run_store.remove_run(connection, run_no)
+            facts = suite_store.read_suite_facts(connection, suite)
+            if not (self.folder / "suites" / facts["fingerprint"]).exists():
+                # It came with imported dynamics, has no texts, and goes with the last run that needs it.
+                with suppress(InputError):
+                    suite_store.remove_suite(connection, suite)
         shutil.rmtree(folder.path, ignore_errors=True)
 
     def progress(self, reference: str) -> RunProgress:
@@ -283,4 +295,7 @@ def _run_name(config: RunConfig, num_layers: int) -> str:
     """Name a run for what it is: suite, method, model with its layers, and seed."""
     model = Path(config.model).name.lower()
     stem = f"{config.suite}-{config.method}-{model}-{num_layers}l-{config.seed}"
-    return "".join(character if character.isalnum() or character in "._-" else "-" for character in stem)[:90]
+    name = "".join(
+        character if (character.isascii() and character.isalnum()) or character in "._-" else "-" for character in stem
+    )
+    return name[:90]
