@@ -125,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = "--json" in given
     _load_commands()
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell that starts a command in the background has it ignore Ctrl-C; whoever sends it by name means it.
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         cli.main(args=given, prog_name="ftft", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as usage:

@@ -14,6 +14,7 @@ from importlib import metadata
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import set_seed
 
 from ftft_core.errors import InputError
@@ -58,6 +59,10 @@ def make_accelerator(precision: str) -> Accelerator:
     make_deterministic()
     device_type = _device_type()
     chosen = choose_precision(precision, device_type)
+    # Accelerate keeps precision and gradient state for the whole process; what another training in it left behind,
+    # such as a Trainer's, would make ours skip its optimizer steps.
+    AcceleratorState._reset_state()
+    GradientState._reset_state()
     return Accelerator(mixed_precision="no" if chosen == "fp32" else chosen, cpu=device_type == "cpu")
 
 
