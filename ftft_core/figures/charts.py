@@ -190,9 +190,21 @@ def robustness_cost_figure(
 
 
 def _text_places(some: pd.DataFrame, points: pd.DataFrame) -> Sequence[str]:
-    """Names stand above their points, and left of those near the right edge."""
+    """Names stand above their points, left of those near the right edge, and apart where two cost the same.
+
+    Matched plain fine-tuning costs what FTFT does by its definition, so those two always stand above each other.
+    """
     largest = float(points["cost_share"].max()) if len(points) else 1.0
-    return ["middle left" if share > 0.8 * largest else "top center" for share in some["cost_share"]]
+    places = []
+    for share, score in zip(some["cost_share"], some["score"], strict=True):
+        level = points[(points["cost_share"] - share).abs() < 0.06 * largest]
+        if share > 0.8 * largest:
+            places.append("middle left")
+        elif len(level) > 1:
+            places.append("middle right" if score >= level["score"].max() else "middle left")
+        else:
+            places.append("top center")
+    return places
 
 
 def _faded(colour: str, opacity: float) -> str:
