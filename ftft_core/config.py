@@ -30,10 +30,15 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """Names of suites, runs and subsets: letters, digits, dot, underscore and hyphen, the first a letter or digit."""
 
 
+MOST = 10**9
+MOST_EPOCHS = 10**5
+"""Counts past these are slips of the pen; the database could not hold some of them."""
+
+
 class Config(pydantic.BaseModel):
     """Base of all configuration: immutable, and unknown keys are errors."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -42,12 +47,10 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 class TrainingConfig(Config):
     """How a run is optimised."""
 
-    model_config = pydantic.ConfigDict(allow_inf_nan=False)
-
     learning_rate: float = Field(default=5e-5, gt=0, le=1)
     """Peak learning rate of AdamW."""
 
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=32, ge=1, le=MOST)
     """Examples in one optimizer step, over all devices."""
 
     weight_decay: float = Field(default=0.01, ge=0)
@@ -59,7 +62,7 @@ class TrainingConfig(Config):
     gradient_clip_norm: float | None = Field(default=1.0, gt=0)
     """Largest 2-norm of the gradient; no clipping when null."""
 
-    max_length: int = Field(default=128, ge=4)
+    max_length: int = Field(default=128, ge=4, le=MOST)
     """Longest input in tokens; what is longer is cut, the longer text of a pair first."""
 
     precision: Precision = "auto"
@@ -79,15 +82,13 @@ class TrainingConfig(Config):
 class BudgetConfig(Config):
     """How long a run trains: exactly one of the fields; the learning-rate schedule spans it."""
 
-    model_config = pydantic.ConfigDict(allow_inf_nan=False)
-
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, le=MOST_EPOCHS)
     """Passes over the run's training examples; a fraction stops within a pass."""
 
-    max_steps: int | None = Field(default=None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1, le=MOST)
     """Optimizer steps."""
 
-    max_flops: float | None = Field(default=None, gt=0)
+    max_flops: float | None = Field(default=None, gt=0, le=1e27)
     """Training FLOPs; the run takes the number of steps that comes nearest."""
 
     @model_validator(mode="after")
@@ -128,7 +129,7 @@ class RunConfig(Config):
     model: str = Field(min_length=1)
     """A local folder, a hub name that transformers loads (safetensors only, remote code off), or a known short name."""
 
-    layers: int | None = Field(default=None, ge=1)
+    layers: int | None = Field(default=None, ge=1, le=MOST)
     """Keep only the model's first this many encoder layers; all of them when left out."""
 
     subset: str | None = None
@@ -200,6 +201,25 @@ def _word_problem(config_class: type[Config], detail: Any) -> str:
         case kind if kind.startswith(("int_", "float_", "bool_")) or kind in {"int_type", "float_type", "bool_type"}:
             wanted = {"int": "a whole number", "float": "a number", "bool": "true or false"}[kind.partition("_")[0]]
             return f"{path}: received {received}; it must be {wanted}."
+        case "string_pattern_mismatch":
+            return (
+                f"{path}: received {received}; it must be letters, digits, dots, underscores and hyphens, the first a "
+                "letter or a digit, at most 100."
+            )
+        case "tuple_type" | "list_type":
+            return f"{path}: received {received}; it must be a list."
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return f"{path}: received {received}; it must be a mapping of keys to values."
+        case "string_type":
+            return f"{path}: received {received}; it must be text."
+        case "string_too_short":
+            return f"{path}: is empty; it must hold at least {detail['ctx']['min_length']} character."
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            (bound,) = detail["ctx"].values()
+            word = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}[next(iter(detail["ctx"]))]
+            return f"{path}: received {received}; it must be {word} {bound:,}."
+        case "finite_number":
+            return f"{path}: received {received}; it must be a finite number."
         case _:
             return f"{path}: {_sentence(detail['msg'])} Received {received}."
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,21 +67,35 @@ def write_cartography(dynamics: TrainingDynamics, folder: str | Path) -> Path:
     :returns: the folder `training_dynamics`.
     :raises InputError: if no epoch counts, or there are dynamics in the folder already.
     """
+    if not str(folder).strip():
+        raise InputError("The folder to export to is an empty name; give a folder.")
+    target = Path(folder).expanduser() / FOLDER
+    try:
+        if target.exists() and any(target.iterdir()):
+            raise InputError(f"{target} holds files already; export to an empty folder, so that no epochs are mixed.")
+        # Written beside it and renamed, so that an export that was broken off leaves nothing in the way of the next.
+        building = target.with_name(f".{FOLDER}.new")
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        _write_epochs(dynamics, building)
+        names = json.dumps(list(dynamics.label_names), ensure_ascii=False)
+        (target.parent / LABEL_NAMES_FILE).write_text(names + "\n", encoding="utf-8")
+        building.replace(target)
+    except (OSError, ValueError) as failure:
+        reason = getattr(failure, "strerror", None) or failure
+        raise InputError(f"The dynamics can't be written to {target} ({reason}); give another folder.") from failure
+    return target
+
+
+def _write_epochs(dynamics: TrainingDynamics, folder: Path) -> None:
     counted = dynamics.counted()
-    target = Path(folder) / FOLDER
-    if target.exists() and any(target.iterdir()):
-        raise InputError(f"{target} holds files already; export to an empty folder, so that no epochs are mixed.")
-    target.mkdir(parents=True, exist_ok=True)
     for number, epoch in enumerate(counted):
         key = f"logits_epoch_{number}"
         # A float32 as a Python float prints all the digits that it takes to read it back.
         rows = zip(dynamics.example_ids, dynamics.logits[epoch].tolist(), dynamics.labels.tolist(), strict=True)
-        with (target / f"dynamics_epoch_{number}.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+        with (folder / f"dynamics_epoch_{number}.jsonl").open("w", encoding="utf-8", newline="\n") as file:
             for example_id, logits, gold in rows:
                 file.write(json.dumps({"guid": example_id, key: logits, "gold": gold}, ensure_ascii=False) + "\n")
-    names = json.dumps(list(dynamics.label_names), ensure_ascii=False)
-    (Path(folder) / LABEL_NAMES_FILE).write_text(names + "\n", encoding="utf-8")
-    return target
 
 
 def read_ftft(
@@ -229,6 +244,8 @@ def _records(file: Path, problems: list[str]) -> Iterator[tuple[int, Any]]:
                     problems.append(f"{file.name} line {number}: holds a number too long or lists too deep to read.")
     except UnicodeDecodeError:
         problems.append(f"{file.name}: is not UTF-8 text.")
+    except OSError as failure:
+        problems.append(f"{file.name}: can't be read ({failure.strerror}).")
 
 
 def _are_finite_numbers(values: list[Any]) -> bool:
@@ -260,7 +277,7 @@ def _label_names_beside(folder: Path) -> list[str] | None:
         return None
     try:
         names = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{file} must hold a JSON list of label names; remove or mend it.")

@@ -106,7 +106,7 @@ def test_quotas_can_stand_in_a_recipe(data_map):
         ({"strategy": "hard"}, "either a fraction or quotas"),
         ({"strategy": "hard", "fraction": 0.3, "quotas": {"a": 1}}, "either a fraction or quotas"),
         ({"strategy": "ambigous", "fraction": 0.3}, "no strategy 'ambigous'"),
-        ({"strategy": "hard", "fraction": 1.5}, "fraction: .*less than or equal to 1"),
+        ({"strategy": "hard", "fraction": 1.5}, "fraction: .*it must be at most 1"),
         ({"strategy": "hard", "fraction": float("nan")}, "fraction"),
         ({"strategy": "hard", "fraction": 0.3, "bogus": 1}, "bogus: unknown key"),
         ({"conditions": [{"kind": "circle"}]}, "circle"),

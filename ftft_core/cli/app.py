@@ -14,7 +14,7 @@ import click
 
 from ftft_core.cli.output import print_json, say
 from ftft_core.config import Config
-from ftft_core.errors import FTFTError
+from ftft_core.errors import FTFTError, InputError
 from ftft_core.workspace import Workspace
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -43,6 +43,8 @@ def _set_workspace(context: click.Context, _: click.Parameter, value: str | None
     settings = context.ensure_object(Settings)
     is_said = context.get_parameter_source("workspace") is click.core.ParameterSource.COMMANDLINE
     # A command looks at the variable too, after the option may have been given before it.
+    if value is not None and not value.strip():
+        raise InputError("--workspace (or FTFT_WORKSPACE): received an empty name; give a folder.")
     if value is not None and (is_said or not settings.workspace_is_said):
         settings.workspace, settings.workspace_is_said = value, is_said
 

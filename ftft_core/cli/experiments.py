@@ -15,12 +15,13 @@ from ftft_core.cli.output import print_json, print_table, print_text, say, write
 from ftft_core.cli.runs import detach_option
 from ftft_core.cli.watching import Watcher
 from ftft_core.comparison import to_csv, to_latex, to_markdown, to_records
-from ftft_core.errors import RunError
+from ftft_core.config import METHODS
+from ftft_core.errors import InputError, RunError, unknown
 from ftft_core.experiments import Recipe, plan_experiment, prepare_demo, read_recipe, run_experiment, stop_experiment
 from ftft_core.jobs.queue import child_environment
 from ftft_core.workspace import ComparisonReport, Workspace
 
-_SERVE_HINT = "`ftft serve` opens the data map and the comparison in the browser."
+_SERVE_HINT = "`ftft serve` opens the data map and the comparison at http://127.0.0.1:8501 (or the next free port)."
 
 
 @cli.command("demo")
@@ -103,6 +104,8 @@ def _detach(settings: Settings, arguments: list[str]) -> None:
 @pass_settings
 def compare(settings: Settings, suite: str, baseline: str, out: str | None) -> None:
     """Compare methods in and out of distribution, with 95 % intervals and what each cost."""
+    if baseline not in METHODS:
+        raise InputError(f"--baseline: {unknown('method', baseline, METHODS)}")
     report = settings.open().compare(suite, baseline=baseline)
     if out is not None:
         path = write_whole(out, _REPORT_WRITERS, report)

@@ -11,7 +11,7 @@ from ftft_core.cli.app import Settings, cli, config_options, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text, write_frame
 from ftft_core.config import parse
 from ftft_core.errors import InputError, one_of, unknown
-from ftft_core.selection import STRATEGIES, Recipe, SetCondition, WhereCondition, expression_names, in_words
+from ftft_core.selection import STRATEGIES, Recipe, SetCondition, expression_names, in_words
 from ftft_core.workspace import SubsetRecord, Workspace
 
 _MAP_COLUMNS = ["example_id", "label", "predicted_label", "confidence", "variability", "correctness"]
@@ -53,7 +53,7 @@ def select(
     """Save a subset of the training examples, chosen by their place on the data map of RUN."""
     workspace = settings.open()
     source_run = workspace.run(run)["run_id"]
-    conditions = [WhereCondition(expression=where)] if where else []
+    conditions = [{"kind": "where", "expression": where}] if where is not None else []
     values = {key: value for key, value in given.items() if value is not None}
     values |= {"source_run": source_run, "strategy": strategy, "conditions": conditions}
     recipe = parse(Recipe, values, what="The selection")

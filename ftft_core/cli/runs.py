@@ -33,6 +33,8 @@ detach_option = click.option("--detach", is_flag=True, help="Return at once; the
 def train(settings: Settings, /, detach: bool, **given: str | None) -> None:
     """Fine-tune a model on a suite's training examples, or on a subset of them, and evaluate it on every split.
 
+    A run with the method reference is evaluated on dev alone: it is made for its dynamics.
+
     The budget is one of --epochs, --max-steps and --max-flops; 3 epochs when left out.
     """
     workspace = settings.open()
@@ -48,6 +50,8 @@ def _run_config(given: dict[str, str | None]) -> RunConfig:
     values: dict[str, Any] = {name: said[name] for name in _RUN_FIELDS if name in said}
     values["budget"] = {name: said[name] for name in _BUDGET_FIELDS if name in said} or {"epochs": _DEFAULT_EPOCHS}
     values["training"] = {name: said[name] for name in _TRAINING_FIELDS if name in said}
+    if str(said.get("gradient_clip_norm")).lower() in {"none", "null"}:
+        values["training"]["gradient_clip_norm"] = None
     return parse(RunConfig, values, what="The run")
 
 

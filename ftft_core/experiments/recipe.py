@@ -9,7 +9,7 @@ import pydantic
 import yaml
 from pydantic import Field, model_validator
 
-from ftft_core.config import METHODS, STOPS, BudgetConfig, Config, TrainingConfig, parse
+from ftft_core.config import METHODS, MOST, MOST_EPOCHS, STOPS, BudgetConfig, Config, TrainingConfig, parse
 from ftft_core.errors import InputError, unknown
 
 BUDGETED_LIKE_FTFT = ("ftft", "random", "hard", "easy", "forgetting", "el2n", "aum")
@@ -43,10 +43,10 @@ class MainModel(Config):
 class ReferenceModel(MainModel):
     """A cheaper model that finds the examples; its budget is its own."""
 
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, le=MOST_EPOCHS)
     """Its budget in epochs; the main model's when neither is given."""
 
-    max_steps: int | None = Field(default=None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1, le=MOST)
     """Its budget in optimizer steps."""
 
     stop: str | None = None
@@ -110,10 +110,10 @@ class Recipe(Config):
     fraction: tuple[float, ...] = Field(default=(1 / 3,), min_length=1)
     """Share of the training data that is selected; or several."""
 
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, le=MOST_EPOCHS)
     """The full budget B, in epochs over all training examples."""
 
-    max_steps: int | None = Field(default=None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1, le=MOST)
     """The full budget B, in optimizer steps."""
 
     early_stop: float = Field(default=1 / 3, gt=0, le=1)

@@ -49,8 +49,8 @@ def test_all_problems_of_a_spec_are_told_together(folder):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("dev: {from: train, fraction: 1.0}", "dev.fraction: Input should be less than 1"),
-        ("dev: {from: train, fraction: 0}", "dev.fraction: Input should be greater than 0"),
+        ("dev: {from: train, fraction: 1.0}", "it must be below 1"),
+        ("dev: {from: train, fraction: 0}", "it must be above 0"),
         ("dev: {from: test}", "dev.from: Input should be 'train'"),
         ("dev: {fraction: 0.1}", "dev: needs a path, {file: path, ...} or {from: train, fraction: 0.1, seed: 0}"),
         ("labels: [a]", "labels: Tuple should have at least 2 items"),
@@ -84,7 +84,7 @@ def test_a_column_has_one_part_to_play():
 def test_python_users_may_write_numbers_as_labels_but_not_booleans():
     values = {"text": "a", "label": "b", "train": "t", "dev": "d"}
     assert parse(SuiteSpec, {**values, "labels": [0, 1]}, what="It").labels == ("0", "1")
-    with pytest.raises(SuiteError, match=r"labels\.0: Input should be a valid string"):
+    with pytest.raises(SuiteError, match=r"labels\.0: received True; it must be text"):
         parse(SuiteSpec, {**values, "labels": [True, False]}, what="It", error=SuiteError)
 
 
