@@ -112,3 +112,8 @@ def test_the_suite_of_imported_dynamics_goes_with_its_run(workspace: Workspace) 
     assert workspace.suites()["suite"].tolist() == ["small"]
     workspace.remove_run("small")
     assert workspace.suites().empty
+
+
+def test_a_workspace_needs_a_name() -> None:
+    with pytest.raises(InputError, match="empty name; give a folder"):
+        Workspace("")

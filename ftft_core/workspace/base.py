@@ -22,6 +22,8 @@ class WorkspaceBase:
     """
 
     def __init__(self, folder: str | Path) -> None:
+        if not str(folder).strip():
+            raise InputError("The workspace's folder is an empty name; give a folder.")
         self.folder = Path(folder).expanduser().resolve()
         try:
             (self.folder / "runs").mkdir(parents=True, exist_ok=True)
