@@ -31,7 +31,8 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
 MOST = 10**9
-MOST_EPOCHS = 10**5
+MOST_EPOCHS = 10**6
+MOST_LAYERS = 10**4
 """Counts past these are slips of the pen; the database could not hold some of them."""
 
 
@@ -53,13 +54,13 @@ class TrainingConfig(Config):
     batch_size: int = Field(default=32, ge=1, le=MOST)
     """Examples in one optimizer step, over all devices."""
 
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0, le=MOST)
     """AdamW weight decay; not applied to biases and layer norms."""
 
     warmup_fraction: float = Field(default=0.06, ge=0, lt=1)
     """Share of the optimizer steps over which the learning rate rises linearly from 0."""
 
-    gradient_clip_norm: float | None = Field(default=1.0, gt=0)
+    gradient_clip_norm: float | None = Field(default=1.0, gt=0, le=MOST)
     """Largest 2-norm of the gradient; no clipping when null."""
 
     max_length: int = Field(default=128, ge=4, le=MOST)
@@ -68,7 +69,7 @@ class TrainingConfig(Config):
     precision: Precision = "auto"
     """Arithmetic of the forward pass: auto, fp32, bf16 or fp16."""
 
-    checkpoint_seconds: float = Field(default=300.0, gt=0)
+    checkpoint_seconds: float = Field(default=300.0, gt=0, le=MOST)
     """Seconds between checkpoints within an epoch; one is written after every epoch too."""
 
     @pydantic.field_validator("precision")
@@ -129,7 +130,7 @@ class RunConfig(Config):
     model: str = Field(min_length=1)
     """A local folder, a hub name that transformers loads (safetensors only, remote code off), or a known short name."""
 
-    layers: int | None = Field(default=None, ge=1, le=MOST)
+    layers: int | None = Field(default=None, ge=1, le=MOST_LAYERS)
     """Keep only the model's first this many encoder layers; all of them when left out."""
 
     subset: str | None = None
@@ -182,7 +183,7 @@ def parse(config_class: type[ConfigT], values: object, *, what: str, error: type
     try:
         return config_class.model_validate(dict(values))
     except pydantic.ValidationError as failure:
-        problems = [_word_problem(config_class, detail) for detail in failure.errors()]
+        problems = [_word_problem(config_class, detail) for detail in failure.errors() if not _is_echo(detail)]
         raise error(f"{what} has {len(problems)} problem{'s' * (len(problems) != 1)}.", problems) from None
 
 
@@ -217,7 +218,16 @@ def _word_problem(config_class: type[Config], detail: Any) -> str:
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             (bound,) = detail["ctx"].values()
             word = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}[next(iter(detail["ctx"]))]
-            return f"{path}: received {received}; it must be {word} {bound:,}."
+            return f"{path}: received {received}; it must be {word} {_in_digits(bound)}."
+        case "too_short" | "too_long":
+            (bound,) = (value for key, value in detail["ctx"].items() if key in {"min_length", "max_length"})
+            word = "at least" if detail["type"] == "too_short" else "at most"
+            return f"{path}: received {received}; it must hold {word} {bound:,} item{'s' * (bound != 1)}."
+        case "literal_error" | "union_tag_invalid":
+            allowed = detail["ctx"].get("expected") or detail["ctx"]["expected_tags"]
+            return f"{path}: received {received}; it must be {allowed}."
+        case "union_tag_not_found":
+            return f"{path}: received {received}; it must say which {detail['ctx']['discriminator']} it is of."
         case "finite_number":
             return f"{path}: received {received}; it must be a finite number."
         case _:
@@ -225,18 +235,38 @@ def _word_problem(config_class: type[Config], detail: Any) -> str:
 
 
 def _fields_at(config_class: type[Config], location: tuple[Any, ...]) -> list[str]:
-    """Names of the fields of the model that stands at `location` within `config_class`."""
-    current: Any = config_class
+    """Names of the fields of the model that stands at `location` within `config_class`.
+
+    In a union, pydantic puts the word that told its models apart into the location.
+    """
+    current: list[Any] = [config_class]
     for part in location:
-        field = getattr(current, "model_fields", {}).get(part)
-        nested = [kind for kind in _kinds_in(field.annotation) if hasattr(kind, "model_fields")] if field else []
-        current = nested[0] if nested else current
-    return list(current.model_fields)
+        nested = [
+            kind
+            for model in current
+            if part in model.model_fields
+            for kind in _kinds_in(model.model_fields[part].annotation)
+            if hasattr(kind, "model_fields")
+        ]
+        named = [model for model in current if any(field.default == part for field in model.model_fields.values())]
+        current = nested or named or current
+    return list(current[0].model_fields)
 
 
 def _kinds_in(annotation: Any) -> list[Any]:
     arguments = getattr(annotation, "__args__", ())
     return [annotation] if not arguments else [kind for argument in arguments for kind in _kinds_in(argument)]
+
+
+def _is_echo(detail: Any) -> bool:
+    """Whether a list counts as too short only because what is wrong in it was left out of the count."""
+    if detail["type"] != "too_short" or not isinstance(detail["input"], list | tuple):
+        return False
+    return len(detail["input"]) >= int(detail["ctx"]["min_length"])
+
+
+def _in_digits(bound: float) -> str:
+    return f"{int(bound):,}" if abs(bound) < 1e15 and bound == int(bound) else f"{bound:g}"
 
 
 def _shown(value: object) -> str:

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import pydantic
 import pytest
+from pydantic import Field
 
 from ftft_core.config import METHODS, BudgetConfig, Config, RunConfig, TrainingConfig, parse
 from ftft_core.errors import InputError, SuiteError
+
+
+class Ball(Config):
+    """One part of the union below."""
+
+    kind: Literal["ball"] = "ball"
+    radius: int = 1
+
+
+class Cube(Config):
+    """The other."""
+
+    kind: Literal["cube"] = "cube"
+    edge: int = 1
+
+
+Part = Annotated[Ball | Cube, Field(discriminator="kind")]
 
 
 def problems_of(**values: object) -> list[str]:
@@ -44,6 +64,15 @@ def test_all_problems_are_reported_together() -> None:
         ({"budget": {}}, "the budget needs exactly one of epochs, max_steps and max_flops; received none"),
         ({"budget": {"epochs": 1, "max_steps": 2}}, "received epochs=1, max_steps=2"),
         ({"budget": {"epochs": 0}}, "budget.epochs: received 0; it must be above 0"),
+        ({"budget": {"epochs": 10**7}}, "it must be at most 1,000,000."),
+        ({"budget": {"max_steps": 10**10}}, "it must be at most 1,000,000,000."),
+        ({"budget": {"max_flops": 1e30}}, "it must be at most 1e+27."),
+        ({"training": {"batch_size": 10**10}}, "it must be at most 1,000,000,000."),
+        ({"training": {"warmup_fraction": 1}}, "it must be below 1."),
+        ({"layers": 10**5}, "it must be at most 10,000."),
+        ({"suite": 3}, "suite: received 3; it must be text."),
+        ({"model": ""}, "model: is empty; it must hold at least 1 character."),
+        ({"training": []}, "training: received []; it must be a mapping of keys to values."),
     ],
 )
 def test_a_problem_says_what_was_received_and_what_is_allowed(values: dict[str, object], problem: str) -> None:
@@ -62,6 +91,39 @@ def test_budgets_are_numbers(value: float) -> None:
 def test_what_is_no_mapping_is_refused() -> None:
     with pytest.raises(SuiteError, match=r"The spec must be a mapping of keys to values; received \[1\]\."):
         parse(RunConfig, [1], what="The spec", error=SuiteError)
+
+
+class Listed(Config):
+    """A configuration with a list, a word and a union."""
+
+    names: tuple[str, ...] = Field(default=("a",), min_length=1)
+    """Names."""
+
+    side: Literal["left", "right"] = "left"
+    """A side."""
+
+    parts: tuple[Part, ...] = ()
+    """Parts."""
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"names": 1}, "names: received 1; it must be a list."),
+        ({"names": []}, "names: received []; it must hold at least 1 item."),
+        ({"names": [1]}, "names.0: received 1; it must be text."),
+        ({"side": "up"}, "side: received 'up'; it must be 'left' or 'right'."),
+        ({"parts": [{"kind": "disc"}]}, "it must be 'ball', 'cube'."),
+        ({"parts": [{"kind": "cube", "radius": 1}]}, "parts.0.cube.radius: unknown key. Known keys: kind, edge."),
+        ({"parts": [{"kind": "ball", "edge": 1}]}, "parts.0.ball.edge: unknown key. Known keys: kind, radius."),
+        ({"parts": [{}]}, "parts.0: received {}; it must say which 'kind' it is of."),
+    ],
+)
+def test_lists_words_and_unions_are_worded_too(values: dict[str, object], problem: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(Listed, values, what="It")
+    (said,) = caught.value.problems
+    assert problem in said
 
 
 def test_configuration_is_frozen() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import pydantic
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic_core import InitErrorDetails
 
-from ftft_core.config import METHODS, MOST, MOST_EPOCHS, STOPS, BudgetConfig, Config, TrainingConfig, parse
+from ftft_core.config import METHODS, MOST, MOST_EPOCHS, MOST_LAYERS, STOPS, BudgetConfig, Config, TrainingConfig, parse
 from ftft_core.errors import InputError, unknown
 
 BUDGETED_LIKE_FTFT = ("ftft", "random", "hard", "easy", "forgetting", "el2n", "aum")
@@ -24,10 +26,52 @@ FROM_REFERENCE = {"ftft": "ambiguous", "hard": "hard", "easy": "easy", "forgetti
 ValueT = TypeVar("ValueT")
 
 
-def _all_right(value: ValueT, problems: list[str]) -> ValueT:
-    if problems:
-        raise ValueError("; ".join(problems))
+Problem = tuple[tuple[str, ...], str]
+"""Where it stands within the model, and what it is."""
+
+
+def _detail(problem: Problem) -> InitErrorDetails:
+    place, said = problem
+    return {"type": "value_error", "loc": place, "input": None, "ctx": {"error": ValueError(said)}}
+
+
+def _all_right(value: ValueT, problems: Iterable[str]) -> ValueT:
+    details = [_detail(((), problem)) for problem in problems]
+    if details:
+        raise pydantic.ValidationError.from_exception_data("recipe", details)
     return value
+
+
+def _checked(
+    values: Any,
+    handler: Callable[[Any], ValueT],
+    contradictions: Callable[[Mapping[str, Any], set[str]], Iterable[Problem]],
+) -> ValueT:
+    """Make a model of `values`, and tell the contradictions between fields together with what is wrong in them.
+
+    :param contradictions: gets the values as written, and the names of the fields that are wrong by themselves.
+    """
+    details: list[InitErrorDetails] = []
+    made: list[ValueT] = []
+    try:
+        made.append(handler(values))
+    except pydantic.ValidationError as failure:
+        for each in failure.errors(include_url=False):
+            detail: InitErrorDetails = {"type": each["type"], "loc": each["loc"], "input": each["input"]}
+            if "ctx" in each:
+                detail["ctx"] = each["ctx"]
+            details.append(detail)
+    wrong = {str(detail["loc"][0]) for detail in details if detail["loc"]}
+    if isinstance(values, Mapping):
+        details += [_detail(problem) for problem in contradictions(values, wrong)]
+    if details:
+        raise pydantic.ValidationError.from_exception_data("recipe", details)
+    return made[0]
+
+
+def _repeated(values: Sequence[object], what: str) -> list[str]:
+    repeated = any(value in values[:number] for number, value in enumerate(values))
+    return [f"received a {what} twice ({', '.join(map(str, values))}); give each once"] if repeated else []
 
 
 class MainModel(Config):
@@ -36,7 +80,7 @@ class MainModel(Config):
     model: str = Field(min_length=1)
     """A local folder, a hub name, or a known short name."""
 
-    layers: int | None = Field(default=None, ge=1)
+    layers: int | None = Field(default=None, ge=1, le=MOST_LAYERS)
     """Keep only the first this many encoder layers; all when left out."""
 
 
@@ -52,13 +96,21 @@ class ReferenceModel(MainModel):
     stop: str | None = None
     """`settled` ends it before its budget once its ambiguous third hardly changes."""
 
-    @model_validator(mode="after")
-    def _known(self) -> ReferenceModel:
-        if self.epochs is not None and self.max_steps is not None:
-            raise ValueError(f"give epochs or max_steps, not both; received {self.epochs:g} and {self.max_steps}")
-        if self.stop is not None and self.stop not in STOPS:
-            raise ValueError(unknown("way to stop", self.stop, STOPS))
-        return self
+    @pydantic.field_validator("stop")
+    @classmethod
+    def _known_stop(cls, stop: str | None) -> str | None:
+        return _all_right(stop, [unknown("way to stop", stop, STOPS)] if stop is not None and stop not in STOPS else [])
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_budget(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return _checked(values, handler, cls._contradictions)
+
+    @staticmethod
+    def _contradictions(values: Mapping[str, Any], wrong: set[str]) -> Iterable[Problem]:
+        epochs, max_steps = values.get("epochs"), values.get("max_steps")
+        if epochs is not None and max_steps is not None and not wrong & {"epochs", "max_steps"}:
+            yield (), f"give epochs or max_steps, not both; received {epochs} and {max_steps}"
 
 
 class RecipeTraining(TrainingConfig):
@@ -70,15 +122,19 @@ class RecipeTraining(TrainingConfig):
     reference: dict[str, Any] = Field(default_factory=dict)
     """Fields that differ for reference models."""
 
-    @model_validator(mode="after")
-    def _valid_parts(self) -> RecipeTraining:
-        problems = []
+    @model_validator(mode="wrap")
+    @classmethod
+    def _valid_parts(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return _checked(values, handler, cls._contradictions)
+
+    @staticmethod
+    def _contradictions(values: Mapping[str, Any], _: set[str]) -> Iterable[Problem]:
         for part in ("main", "reference"):
-            try:
-                parse(TrainingConfig, self._values_of(part), what=part)
-            except InputError as failure:
-                problems += [f"{part}.{problem}" for problem in failure.problems]
-        return _all_right(self, problems)
+            if isinstance(values.get(part), Mapping):
+                try:
+                    parse(TrainingConfig, values[part], what=part)
+                except InputError as failure:
+                    yield from (((), f"{part}.{problem}") for problem in failure.problems)
 
     def of(self, part: str) -> TrainingConfig:
         """Give the fields for `main` or `reference` models."""
@@ -88,7 +144,7 @@ class RecipeTraining(TrainingConfig):
         return {**self.model_dump(exclude={"main", "reference"}), **getattr(self, part)}
 
 
-def _as_tuple(value: object) -> object:
+def _elements(value: object) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
@@ -125,41 +181,59 @@ class Recipe(Config):
     training: RecipeTraining = RecipeTraining()
     """How runs are optimised."""
 
-    _tuples = pydantic.field_validator("reference_model", "fraction", "seeds", "methods", mode="before")(_as_tuple)
+    _tuples = pydantic.field_validator("reference_model", "fraction", "seeds", "methods", mode="before")(_elements)
 
     # What one field alone shows is checked there, so that it is told together with the problems of the others.
 
     @pydantic.field_validator("methods")
     @classmethod
     def _known_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
-        return _all_right(methods, [unknown("method", name, METHODS) for name in methods if name not in METHODS])
+        strange = [unknown("method", name, METHODS) for name in methods if name not in METHODS]
+        return _all_right(methods, strange + _repeated(methods, "method"))
+
+    @pydantic.field_validator("reference_model")
+    @classmethod
+    def _different_references(cls, models: tuple[ReferenceModel, ...]) -> tuple[ReferenceModel, ...]:
+        repeated = [model.model for number, model in enumerate(models) if model in models[:number]]
+        return _all_right(models, [f"received the reference {name} twice; give each once" for name in repeated])
 
     @pydantic.field_validator("fraction")
     @classmethod
     def _shares(cls, fractions: tuple[float, ...]) -> tuple[float, ...]:
         wrong = [fraction for fraction in fractions if not 0 < fraction <= 1]
-        return _all_right(fractions, [f"received {each:g}; allowed is above 0 and up to 1" for each in wrong])
+        said = [f"received {each:g}; allowed is above 0 and up to 1" for each in wrong]
+        return _all_right(fractions, said + _repeated(fractions, "fraction"))
 
     @pydantic.field_validator("seeds")
     @classmethod
     def _usable_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         problems = [f"received {seed}; allowed is 0 to 2**32 - 1" for seed in seeds if not 0 <= seed < 2**32]
-        if len(set(seeds)) < len(seeds):
-            problems.append(f"received a seed twice ({', '.join(map(str, seeds))}); give each once")
-        return _all_right(seeds, problems)
+        return _all_right(seeds, problems + _repeated(seeds, "seed"))
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Recipe:
-        problems = []
-        if (self.epochs is None) == (self.max_steps is None):
-            said = "neither" if self.epochs is None else "both"
-            problems.append(f"the budget needs exactly one of epochs and max_steps; received {said}")
-        needing = [name for name in (*self.methods,) if name in FROM_REFERENCE or name == "erm_matched"]
-        if needing and not self.reference_model:
-            problems.append(f"a reference_model is needed by {', '.join(needing)}, but missing")
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _consistent(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return _checked(values, handler, cls._contradictions)
+
+    @staticmethod
+    def _contradictions(values: Mapping[str, Any], wrong: set[str]) -> Iterable[Problem]:
+        for name in ("seeds", "fraction", "epochs", "max_steps", "early_stop"):
+            # Python takes True for 1; in a recipe it is a slip of the pen.
+            yield from (
+                ((name,), f"received {each}; it must be a number")
+                for each in _elements(values.get(name))
+                if isinstance(each, bool)
+            )
+        if not wrong & {"epochs", "max_steps"} and (values.get("epochs") is None) == (values.get("max_steps") is None):
+            said = "neither" if values.get("epochs") is None else "both"
+            yield (), f"the budget needs exactly one of epochs and max_steps; received {said}"
+        needing = [
+            str(name)
+            for name in _elements(values.get("methods"))
+            if isinstance(name, str) and (name in FROM_REFERENCE or name == "erm_matched")
+        ]
+        if needing and not values.get("reference_model"):
+            yield (), f"a reference_model is needed by {', '.join(dict.fromkeys(needing))}, but missing"
 
     @property
     def budget(self) -> BudgetConfig:
@@ -172,6 +246,8 @@ def read_recipe(path: str | Path) -> Recipe:
 
     :raises InputError: with all its problems.
     """
+    if not str(path).strip():
+        raise InputError("The recipe's path is an empty name; give a YAML file.")
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as failure:
@@ -179,4 +255,6 @@ def read_recipe(path: str | Path) -> Recipe:
     except (yaml.YAMLError, UnicodeDecodeError) as failure:
         said = " ".join(str(failure).split())
         raise InputError(f"The recipe {path} is not valid YAML ({said}).") from failure
+    except ValueError as failure:
+        raise InputError(f"The recipe {str(path)!r} can't be read ({failure}).") from failure
     return parse(Recipe, values, what=f"The recipe {path}")

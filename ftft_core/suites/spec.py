@@ -179,6 +179,8 @@ def read_spec(path: Path) -> SuiteSpec:
         raise SuiteError(f"The spec {path} cannot be read: {failure.strerror or failure}.") from None
     except UnicodeDecodeError:
         raise SuiteError(f"The spec {path} is not UTF-8 text; save it as UTF-8.") from None
+    except ValueError:
+        raise SuiteError(f"The spec {str(path)!r} cannot be read: a path holds no NUL character.") from None
     try:
         values = yaml.load(text, Loader=_SpecLoader)
     except yaml.YAMLError as failure:

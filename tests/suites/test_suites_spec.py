@@ -43,7 +43,9 @@ def test_all_problems_of_a_spec_are_told_together(folder):
     assert any(
         p.startswith("dev: unknown key 'fractoin' beside 'from'. Known keys: from, fraction, seed") for p in problems
     )
-    assert any(problem.startswith("text: Value should have at most 2 items") for problem in problems)
+    assert any(
+        problem.startswith("text: received ['a', 'b', 'c']; it must hold at most 2 items.") for problem in problems
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,9 +53,9 @@ def test_all_problems_of_a_spec_are_told_together(folder):
     [
         ("dev: {from: train, fraction: 1.0}", "it must be below 1"),
         ("dev: {from: train, fraction: 0}", "it must be above 0"),
-        ("dev: {from: test}", "dev.from: Input should be 'train'"),
+        ("dev: {from: test}", "dev.from: received 'test'; it must be 'train'."),
         ("dev: {fraction: 0.1}", "dev: needs a path, {file: path, ...} or {from: train, fraction: 0.1, seed: 0}"),
-        ("labels: [a]", "labels: Tuple should have at least 2 items"),
+        ("labels: [a]", "labels: received ['a']; it must hold at least 2 items."),
         ("labels: [a, b, a]", "labels: every label is listed once; repeated: a"),
         ("in_distribution: {train: x.csv}", "The split name 'train' is reserved"),
         ("in_distribution: {Dev: x.csv}", "The split name 'dev' is reserved"),
@@ -93,6 +95,8 @@ def test_a_missing_spec_and_a_wrong_name_are_told(tmp_path: Path):
         load_suite("fine", tmp_path / "nowhere.yaml")
     with pytest.raises(SuiteError, match="The suite name 'a b' cannot be used"):
         load_suite("a b", tmp_path / "nowhere.yaml")
+    with pytest.raises(SuiteError, match="a path holds no NUL character"):
+        load_suite("fine", "a\0b")
     (tmp_path / "bytes.yaml").write_bytes(b"text: \xff")
     with pytest.raises(SuiteError, match="is not UTF-8 text"):
         load_suite("fine", tmp_path / "bytes.yaml")
