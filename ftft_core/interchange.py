@@ -45,7 +45,7 @@ def read_cartography(path: str | Path, *, label_names: Sequence[str] | None = No
     :raises InputError: with one problem, file and line named, for each missing epoch, broken line, example that is
         not in every epoch, changed gold label, or row of logits that is not of the same number of finite numbers.
     """
-    folder = _dynamics_folder(Path(path))
+    folder = _dynamics_folder(_path_of(path))
     files, problems = _epoch_files(folder)
     epochs: list[_Epoch] = []
     for number, file in files:
@@ -67,9 +67,7 @@ def write_cartography(dynamics: TrainingDynamics, folder: str | Path) -> Path:
     :returns: the folder `training_dynamics`.
     :raises InputError: if no epoch counts, or there are dynamics in the folder already.
     """
-    if not str(folder).strip():
-        raise InputError("The folder to export to is an empty name; give a folder.")
-    target = Path(folder).expanduser() / FOLDER
+    target = _path_of(folder) / FOLDER
     try:
         if target.exists() and any(target.iterdir()):
             raise InputError(f"{target} holds files already; export to an empty folder, so that no epochs are mixed.")
@@ -114,7 +112,8 @@ def read_ftft(
     :param label_names: in the order of the logits; needed where `labels` are names.
     :raises InputError: if the file is not of this format, or its examples are not those of `labels`.
     """
-    file = Path(path) / FTFT_FILE if Path(path).is_dir() else Path(path)
+    given = _path_of(path)
+    file = given / FTFT_FILE if given.is_dir() else given
     if not file.is_file():
         raise InputError(f"There is no file {file}; give the folder in which nlpsoc/FTFT saved {FTFT_FILE}.")
     return from_ftft(load_tensors(file), labels, label_names=label_names, what=str(file))
@@ -170,6 +169,21 @@ class _Epoch:
         self.logits: npt.NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
 
 
+def _path_of(path: str | Path) -> Path:
+    """Give the path that a person named; `~` is their home."""
+    if not str(path).strip():
+        raise InputError("The path is an empty name; give a folder.")
+    if "\0" in str(path):
+        raise InputError(f"The path {str(path)!r} holds a NUL character; give a folder.")
+    try:
+        found = Path(path).expanduser()
+        found.exists()
+    except (OSError, RuntimeError) as failure:
+        reason = getattr(failure, "strerror", None) or failure
+        raise InputError(f"The path {str(path)[:100]} can't be used ({reason}); give another folder.") from failure
+    return found
+
+
 def _dynamics_folder(path: Path) -> Path:
     folder = path / FOLDER if (path / FOLDER).is_dir() else path
     if not folder.is_dir():
@@ -179,7 +193,10 @@ def _dynamics_folder(path: Path) -> Path:
 
 def _epoch_files(folder: Path) -> tuple[list[tuple[int, Path]], list[str]]:
     """(epoch, file) in order, and a problem for each epoch that is missing."""
-    found = {int(match[1]): file for file in folder.iterdir() if (match := _EPOCH_FILE.fullmatch(file.name))}
+    try:
+        found = {int(match[1]): file for file in folder.iterdir() if (match := _EPOCH_FILE.fullmatch(file.name))}
+    except OSError as failure:
+        raise InputError(f"The folder {folder} can't be read ({failure.strerror}).") from failure
     if not found:
         raise InputError(f"{folder} holds no dynamics_epoch_0.jsonl; give the folder that holds {FOLDER}.")
     missing = [epoch for epoch in range(max(found)) if epoch not in found][:MAX_PROBLEMS]

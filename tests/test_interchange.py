@@ -187,3 +187,55 @@ def test_ftft_dynamics_that_do_not_fit_their_labels_are_refused(tmp_path):
     assert "found (1, 2), (1, 3)" in problems
     assert "1 examples have no labels: 'b'." in problems
     assert "1 examples have no logits: 'c'." in problems
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "a" * 300, "nul\0", "", " ", "~no-such-user/x"])
+def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path, place):
+    (tmp_path / "file").touch()
+    path = tmp_path / place if place.strip() and not place.startswith("~") else place
+    with pytest.raises(InputError) as caught:
+        write_cartography(some_dynamics(), path)
+    assert "\n" not in str(caught.value)
+    assert "give a" in str(caught.value)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("place", ["", "nul\0", "~no-such-user", "a" * 300])
+def test_a_place_that_cannot_be_read_is_one_sentence(place):
+    for read in (read_cartography, lambda path: read_ftft(path, {}, load_tensors=lambda _: {})):
+        with pytest.raises(InputError) as caught:
+            read(place)
+        assert "give" in str(caught.value)
+
+
+def test_the_home_folder_may_be_meant(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_cartography(some_dynamics(), "~/out")
+    assert (tmp_path / "out" / "training_dynamics").is_dir()
+    assert len(read_cartography("~/out").example_ids) == 5
+
+
+def test_an_export_that_broke_off_does_not_block_the_next(tmp_path, monkeypatch):
+    real = json.dumps
+    lines = []
+
+    def breaks_off(value, **options):
+        lines.append(value)
+        if len(lines) == 7:
+            raise OSError(28, "No space left on device")
+        return real(value, **options)
+
+    monkeypatch.setattr("ftft_core.interchange.json.dumps", breaks_off)
+    with pytest.raises(InputError, match=r"can't be written to .* \(No space left on device\)"):
+        write_cartography(some_dynamics(), tmp_path)
+    assert not (tmp_path / "training_dynamics").exists()
+    write_cartography(some_dynamics(), tmp_path)
+    assert len(read_cartography(tmp_path).logits) == 3
+
+
+def test_an_epoch_that_is_a_folder_is_told(tmp_path):
+    write_epochs(tmp_path, {0: [("a", [1, 2], 0)]})
+    (tmp_path / "training_dynamics" / "dynamics_epoch_1.jsonl").mkdir()
+    with pytest.raises(InputError) as caught:
+        read_cartography(tmp_path)
+    assert "dynamics_epoch_1.jsonl: can't be read (Is a directory)." in caught.value.problems

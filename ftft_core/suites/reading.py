@@ -52,7 +52,14 @@ def read_source(source: str, folder: Path, wanted: Sequence[str], problems: Prob
     if fault is not None:
         problems.add(f"{source}: {fault}")
         return None
-    path = folder / Path(location).expanduser()
+    if "\0" in location:
+        problems.add(f"{source!r}: a path holds no NUL character.")
+        return None
+    try:
+        path = folder / Path(location).expanduser()
+    except RuntimeError as failure:  # `~nobody`
+        problems.add(f"{source}: {_first_line(failure)}")
+        return None
     if location.startswith(HUB_PREFIX) and not _HUB_NAME.fullmatch(location.removeprefix(HUB_PREFIX)):
         problems.add(f"{source}: a data set on the hub is written {HUB_PREFIX}owner/name?split=train.")
         return None
@@ -70,7 +77,7 @@ def read_source(source: str, folder: Path, wanted: Sequence[str], problems: Prob
         matches = sorted(glob.glob(str(path), recursive=True))
         found = [(_relative(Path(match), folder), Path(match)) for match in matches if Path(match).is_file()]
         if not found:
-            problems.add(f"{source}: no file matches this pattern in {folder}.")
+            problems.add(f"{source}: no file matches this pattern in '{folder.resolve()}'.")
             return None
     read = [(name, _read_file(name, file, wanted, problems)) for name, file in found]
     usable = [(name, rows) for name, rows in read if rows is not None]
@@ -124,7 +131,7 @@ def _read_file(name: str, path: Path, wanted: Sequence[str], problems: Problems)
     except FileNotFoundError:
         siblings = [file.name for file in path.parent.glob("*")] if path.parent.is_dir() else []
         hint = f" {unknown('file', path.name, sorted(siblings))}" if siblings else ""
-        problems.add(f"{name}: the file does not exist in {path.parent}.{hint}")
+        problems.add(f"{name}: the file does not exist in '{path.parent.resolve()}'.{hint}")
         return None
     except (OSError, EOFError, zlib.error) as failure:
         said = getattr(failure, "strerror", None) or failure

@@ -14,7 +14,7 @@ import pandas
 from ftft_core.errors import one_of, unknown
 from ftft_core.suites.problems import Problems, shown
 from ftft_core.suites.reading import Table
-from ftft_core.suites.suite import TRAIN, Split
+from ftft_core.suites.suite import DEV, TRAIN, Split
 
 IMBALANCE_SHARE = 0.8
 """Share of the training examples above which the largest label is warned of: predicting it alone scores as much."""
@@ -138,6 +138,8 @@ def leak_warnings(keys: Mapping[str, pandas.Series]) -> list[str]:
 def split_warnings(splits: Sequence[Split], labels: Sequence[str], train_keys: pandas.Series) -> list[str]:
     """Doubts about the splits: repeated and contradicting texts, labels that are missing or too frequent."""
     warnings: list[str] = []
+    if all(split.name in (TRAIN, DEV) for split in splits):
+        warnings.append("There is no test split: a comparison on this suite will have dev only.")
     for split in splits:
         counts = Counter(split.examples["label"])
         if split.name == TRAIN:

@@ -6,6 +6,9 @@ import json
 import pandas
 import pytest
 
+from ftft_core.errors import SuiteError
+from ftft_core.suites import load_suite
+
 from .conftest import DEV, SPEC, TRAIN
 
 ROWS = [("good film", "positive"), ("bad film", "negative"), ("fine film", "positive"), ("poor film", "negative")]
@@ -130,7 +133,7 @@ def test_a_corrupt_parquet_file_and_an_unknown_ending_are_told(folder):
 
 def test_a_missing_file_is_told_with_the_nearest(folder):
     problem = folder.problems(SPEC.replace("train.csv", "trian.csv"))[0]
-    assert problem.startswith("trian.csv: the file does not exist in ")
+    assert problem.startswith("trian.csv: the file does not exist in '")
     assert problem.endswith("Did you mean 'train.csv'?")
 
 
@@ -224,3 +227,18 @@ def test_an_ill_formed_name_on_the_hub_is_told(folder):
         assert folder.problems(SPEC.replace("train.csv", f"'{source}'")) == [
             f"{source}: a data set on the hub is written hf://owner/name?split=train."
         ]
+
+
+def test_the_folder_is_named_where_the_spec_lies_in_the_current_one(folder, monkeypatch):
+    monkeypatch.chdir(folder.path)
+    folder.write("spec.yaml", SPEC.replace("train.csv", "none.csv"))
+    with pytest.raises(SuiteError) as caught:
+        load_suite("small", "spec.yaml")
+    assert caught.value.problems[0].startswith(f"none.csv: the file does not exist in '{folder.path.resolve()}'.")
+
+
+def test_a_path_that_cannot_be_one_is_told(folder):
+    (problem,) = folder.problems(SPEC.replace("train.csv", '"a\\0b"'))
+    assert problem == "'a\\x00b': a path holds no NUL character."
+    (problem,) = folder.problems(SPEC.replace("train.csv", "~no-such-user/a.csv"))
+    assert problem.startswith("~no-such-user/a.csv: ")

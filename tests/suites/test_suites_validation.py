@@ -10,6 +10,7 @@ from ftft_core.suites.loading import stratified_rows
 
 from .conftest import SPEC
 
+NO_TEST = "There is no test split: a comparison on this suite will have dev only."
 TEST_SPEC = SPEC + "out_of_distribution:\n  far: {file: far.csv}\n"
 
 
@@ -46,7 +47,7 @@ def test_problems_of_all_files_are_told_together(folder):
         folder.load(TEST_SPEC + "id: id\nlabels: [positive, negative]\nin_distribution: {near: none.csv}\n")
     assert [problem.split(". ")[0] for problem in caught.value.problems] == [
         "dev.csv: There is no column 'label' (known: id, text).",
-        f"none.csv: the file does not exist in {folder.path}",
+        f"none.csv: the file does not exist in '{folder.path}'",
         "train.csv, row 2 (line 4), column 'label': the label is empty; received ''.",
         "train.csv, row 2 (line 4), column 'id': the id 'a' stands in row 0 already; ids are unique in a split.",
         "train.csv, row 0 (line 2), column 'text': the text is empty; received ''.",
@@ -102,7 +103,7 @@ def test_a_label_map_merges_labels_and_leaves_the_others(nli):
         ("{other: [n, c], more: [c]}", "the label 'c' is listed twice, under 'other' and 'more'"),
         ("{e: [n, c]}", "split 'hans', label_map: 'e' is a label of the suite and stands for itself; list it under"),
         ("{all: [e, n, c]}", "split 'hans', label_map: merges all labels into one; at least two must remain."),
-        ("{other: []}", "should have at least 1 item"),
+        ("{other: []}", "it must hold at least 1 item."),
         ("{other: [n, c]}", "column 'label': the label 'x' is none of the suite's labels (e, other)."),
     ],
 )
@@ -168,6 +169,7 @@ def test_a_pair_is_repeated_only_if_both_texts_are(folder):
     assert suite.dev.examples["text_pair"].tolist() == ["r", "p"]
     assert suite.warnings[0].startswith("1 of the 2 examples of 'dev' stand in the training data")
     assert suite.warnings[1:] == (
+        NO_TEST,
         "1 of the 3 training examples repeat the text of an earlier one.",
         "1 training text stands there with more than one label.",
     )
@@ -176,9 +178,10 @@ def test_a_pair_is_repeated_only_if_both_texts_are(folder):
 def test_imbalance_is_warned_of_above_four_fifths(folder):
     folder.write("train.csv", "text,label\n" + "".join(f"t{i},{'x' if i else 'y'}\n" for i in range(5)))
     folder.write("dev.csv", "text,label\na,x\nb,y\n")
-    assert folder.load().warnings == ()  # exactly 80 %
+    assert folder.load().warnings == (NO_TEST,)  # exactly 80 %
     folder.write("train.csv", "text,label\n" + "".join(f"t{i},{'x' if i else 'y'}\n" for i in range(6)))
     assert folder.load().warnings == (
+        NO_TEST,
         "83.3% of the training examples have the label 'x' (more than 80%): look at macro-F1 beside accuracy.",
     )
 
