@@ -117,6 +117,9 @@ def compare(settings: Settings, suite: str, baseline: str, out: str | None) -> N
 
 
 def _print_report(report: ComparisonReport) -> None:
+    if report.rows.empty:
+        print_text("\n".join(report.notes))
+        return
     print_text(to_markdown(report.rows, metrics=["accuracy"], baseline=report.comparison.baseline))
     print_text("")
     print_table(_costs(report), ["method", "TFLOP", "share of FLOPs", "minutes", "share of time", "steps"])

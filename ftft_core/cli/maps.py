@@ -51,6 +51,8 @@ def select(
     settings: Settings, /, run: str, strategy: str | None, where: str | None, name: str | None, **given: Any
 ) -> None:
     """Save a subset of the training examples, chosen by their place on the data map of RUN."""
+    if where is not None and not where.strip():
+        raise InputError("--where: received an empty filter; give one, such as 'confidence < 0.4', or leave it out.")
     workspace = settings.open()
     source_run = workspace.run(run)["run_id"]
     conditions = [{"kind": "where", "expression": where}] if where is not None else []

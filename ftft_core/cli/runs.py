@@ -50,7 +50,7 @@ def _run_config(given: dict[str, str | None]) -> RunConfig:
     values: dict[str, Any] = {name: said[name] for name in _RUN_FIELDS if name in said}
     values["budget"] = {name: said[name] for name in _BUDGET_FIELDS if name in said} or {"epochs": _DEFAULT_EPOCHS}
     values["training"] = {name: said[name] for name in _TRAINING_FIELDS if name in said}
-    if str(said.get("gradient_clip_norm")).lower() in {"none", "null"}:
+    if said.get("gradient_clip_norm", "").lower() in {"none", "null"}:
         values["training"]["gradient_clip_norm"] = None
     return parse(RunConfig, values, what="The run")
 
