@@ -34,6 +34,11 @@ PROMISED = {
     "scores": "run_id split role group step metric value final",
     "subsets": "subset name suite source_run strategy fraction size recipe",
     "subset_examples": "subset example_id weight",
+    "tags": "suite example_id tag",
+    "notes": "suite example_id note author created_at",
+    "exclusions": "suite example_id",
+    "proposed_labels": "suite example_id label",
+    "history": "action suite kind value author reason num_examples created_at undone_at undone_by",
 }
 VIEWS = tuple(PROMISED)
 
@@ -112,14 +117,16 @@ def test_a_migration_that_fails_leaves_nothing_and_is_tried_again(
     monkeypatch.setattr(migrations, "MIGRATIONS", [*first, ("whole", "CREATE TABLE base.half (a INTEGER);")])
     with connection_module.Database(path).reading() as connection:
         rows = connection.execute("SELECT name FROM base.migrations ORDER BY number").fetchall()
-    assert rows == [(first[0][0],), ("whole",)]
+    assert rows == [*((name,) for name, _ in first), ("whole",)]
 
 
 def test_a_newer_schema_is_refused(workspace: Workspace) -> None:
     with workspace.database.writing() as connection:
         connection.execute("INSERT INTO base.migrations VALUES (99, 'later', now()::TIMESTAMP)")
     with (
-        pytest.raises(WorkspaceError, match="has schema 99, but this version of ftft knows schemas up to 1; install"),
+        pytest.raises(
+            WorkspaceError, match=r"has schema 99, but this version of ftft knows schemas up to \d+; install"
+        ),
         connection_module.Database(workspace.database.path).reading(),
     ):
         pass

@@ -116,6 +116,81 @@ MIGRATIONS: list[tuple[str, str]] = [
             JOIN base.examples e ON e.suite_no = x.suite_no AND e.split = 'train' AND e.position = m.position;
         """,
     ),
+    (
+        "marks",
+        """
+        CREATE SEQUENCE base.action_numbers;
+        CREATE TABLE base.actions (
+            action BIGINT PRIMARY KEY, suite_no BIGINT NOT NULL, kind VARCHAR NOT NULL, value VARCHAR,
+            author VARCHAR NOT NULL, reason VARCHAR, num_examples BIGINT NOT NULL, created_at TIMESTAMP NOT NULL,
+            undone_at TIMESTAMP, undone_by VARCHAR, redone_at TIMESTAMP, redone_by VARCHAR
+        );
+        CREATE TABLE base.action_examples (action BIGINT NOT NULL, position BIGINT NOT NULL);
+
+        CREATE VIEW base.standing AS
+            SELECT action, a.suite_no, a.kind, a.value, a.author, a.created_at, x.position
+            FROM base.actions a JOIN base.action_examples x USING (action) WHERE a.undone_at IS NULL;
+        CREATE VIEW base.tags AS
+            SELECT l.suite_no, l.position, l.tag FROM (
+                SELECT suite_no, position, value AS tag, max(action) AS action FROM base.standing
+                WHERE kind IN ('tag', 'untag') GROUP BY suite_no, position, value
+            ) l JOIN base.actions a USING (action) WHERE a.kind = 'tag';
+        CREATE VIEW base.exclusions AS
+            SELECT l.suite_no, l.position FROM (
+                SELECT suite_no, position, max(action) AS action FROM base.standing
+                WHERE kind IN ('exclude', 'include') GROUP BY suite_no, position
+            ) l JOIN base.actions a USING (action) WHERE a.kind = 'exclude';
+        CREATE VIEW base.proposed_labels AS
+            SELECT l.suite_no, l.position, a.value AS label FROM (
+                SELECT suite_no, position, max(action) AS action FROM base.standing
+                WHERE kind = 'propose_label' GROUP BY suite_no, position
+            ) l JOIN base.actions a USING (action) WHERE a.value IS NOT NULL;
+
+        CREATE VIEW tags AS
+            SELECT s.name AS suite, e.example_id, m.tag FROM base.tags m JOIN base.suites s USING (suite_no)
+            JOIN base.examples e ON e.suite_no = m.suite_no AND e.split = 'train' AND e.position = m.position;
+        CREATE VIEW notes AS
+            SELECT s.name AS suite, e.example_id, m.value AS note, m.author, m.created_at
+            FROM base.standing m JOIN base.suites s USING (suite_no)
+            JOIN base.examples e ON e.suite_no = m.suite_no AND e.split = 'train' AND e.position = m.position
+            WHERE m.kind = 'note';
+        CREATE VIEW exclusions AS
+            SELECT s.name AS suite, e.example_id FROM base.exclusions m JOIN base.suites s USING (suite_no)
+            JOIN base.examples e ON e.suite_no = m.suite_no AND e.split = 'train' AND e.position = m.position;
+        CREATE VIEW proposed_labels AS
+            SELECT s.name AS suite, e.example_id, m.label
+            FROM base.proposed_labels m JOIN base.suites s USING (suite_no)
+            JOIN base.examples e ON e.suite_no = m.suite_no AND e.split = 'train' AND e.position = m.position;
+        CREATE VIEW history AS
+            SELECT a.action, s.name AS suite, a.kind, a.value, a.author, a.reason, a.num_examples, a.created_at,
+                a.undone_at, a.undone_by, a.redone_at, a.redone_by
+            FROM base.actions a JOIN base.suites s USING (suite_no);
+        """,
+    ),
+    (
+        "subsets are removed softly",
+        """
+        CREATE TABLE base.kept_subsets (
+            subset_no BIGINT PRIMARY KEY, subset VARCHAR NOT NULL UNIQUE, name VARCHAR NOT NULL,
+            suite_no BIGINT NOT NULL, source_run_no BIGINT, strategy VARCHAR, fraction DOUBLE, size BIGINT NOT NULL,
+            recipe VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, removed_at TIMESTAMP
+        );
+        INSERT INTO base.kept_subsets SELECT *, NULL FROM base.subsets;
+        DROP TABLE base.subsets;
+        ALTER TABLE base.kept_subsets RENAME TO subsets;
+        CREATE OR REPLACE VIEW subsets AS
+            SELECT x.subset, x.name, s.name AS suite, r.run_id AS source_run, x.strategy, x.fraction, x.size, x.recipe,
+                x.created_at
+            FROM base.subsets x JOIN base.suites s USING (suite_no)
+            LEFT JOIN base.runs r ON r.run_no = x.source_run_no
+            WHERE x.removed_at IS NULL;
+        CREATE OR REPLACE VIEW subset_examples AS
+            SELECT x.subset, e.example_id, m.weight
+            FROM base.subset_examples m JOIN base.subsets x USING (subset_no)
+            JOIN base.examples e ON e.suite_no = x.suite_no AND e.split = 'train' AND e.position = m.position
+            WHERE x.removed_at IS NULL;
+        """,
+    ),
 ]
 
 

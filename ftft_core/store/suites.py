@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ftft_core.errors import InputError, NameTakenError, NotFoundError, unknown
 from ftft_core.store.connection import Connection
+from ftft_core.store.marks import remove_marks
 from ftft_core.store.rows import fetch_first, fetch_one, insert, next_number, utc_now
 from ftft_core.suites import Suite
 
@@ -73,7 +74,7 @@ def remove_suite(connection: Connection, name: str) -> None:
     suite_no = find_suite(connection, name)
     users = connection.execute(
         "SELECT 'run ' || name FROM base.runs WHERE suite_no = $1"
-        " UNION ALL SELECT 'subset ' || name FROM base.subsets WHERE suite_no = $1",
+        " UNION ALL SELECT 'subset ' || name FROM base.subsets WHERE suite_no = $1 AND removed_at IS NULL",
         [suite_no],
     ).fetchall()
     if users:
@@ -81,7 +82,12 @@ def remove_suite(connection: Connection, name: str) -> None:
             f"Suite '{name}' is in use and was not removed; remove what uses it first.",
             [str(user) for (user,) in users],
         )
-    for table in ("examples", "splits", "suites"):
+    remove_marks(connection, suite_no)
+    connection.execute(
+        "DELETE FROM base.subset_examples WHERE subset_no IN (SELECT subset_no FROM base.subsets WHERE suite_no = ?)",
+        [suite_no],
+    )
+    for table in ("subsets", "examples", "splits", "suites"):
         connection.execute(f"DELETE FROM base.{table} WHERE suite_no = ?", [suite_no])
 
 

@@ -7,6 +7,7 @@ subset is asked for.
 
 from ftft_core.workspace.exchange import Exchange
 from ftft_core.workspace.maps import SubsetRecord
+from ftft_core.workspace.marks import MARK_KINDS
 from ftft_core.workspace.results import ComparisonReport
 from ftft_core.workspace.runs import REFERENCE_METHODS, RunProgress
 
@@ -14,9 +15,9 @@ from ftft_core.workspace.runs import REFERENCE_METHODS, RunProgress
 class Workspace(Exchange):
     """A folder with `ftft.duckdb` and `runs/`, made if it is not there.
 
-    Its methods come from one class per kind of thing: `Suites`, `Runs`, `Maps` (with subsets), `Results` and
-    `Exchange`.
+    Its methods come from one class per kind of thing: `Suites`, `Runs`, `Marks`, `Maps` (with subsets),
+    `Results` and `Exchange`.
     """
 
 
-__all__ = ["REFERENCE_METHODS", "ComparisonReport", "RunProgress", "SubsetRecord", "Workspace"]
+__all__ = ["MARK_KINDS", "REFERENCE_METHODS", "ComparisonReport", "RunProgress", "SubsetRecord", "Workspace"]

@@ -18,6 +18,7 @@ from ftft_core.store import dynamics as dynamics_store
 from ftft_core.store import runs as run_store
 from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
+from ftft_core.workspace.marks import Marks
 from ftft_core.workspace.runs import Runs
 from ftft_core.workspace.suites import Suites
 
@@ -40,7 +41,7 @@ class SubsetRecord:
     created_at: datetime
 
 
-class Maps(Suites, Runs):
+class Maps(Suites, Runs, Marks):
     """Reading maps, and making, listing and removing subsets."""
 
     def dynamics(self, reference: str) -> TrainingDynamics:
