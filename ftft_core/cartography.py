@@ -132,15 +132,9 @@ def compute_data_map(dynamics: TrainingDynamics, *, epochs: int | None = None) -
     :raises InputError: if no epoch saw every example, or fewer than `epochs` did.
     """
     counted = dynamics.counted(epochs)
-    num_examples = dynamics.num_examples
-    columns: dict[str, Array] = {}
-    for start in range(0, num_examples, ROWS_AT_ONCE):
-        rows = slice(start, min(start + ROWS_AT_ONCE, num_examples))
-        for name, values in _score_rows(dynamics.logits, counted, rows, dynamics.labels[rows]).items():
-            if name not in columns:
-                columns[name] = np.empty(num_examples, dtype=values.dtype)
-            columns[name][rows] = values
-    never_learnt = columns["correct_epochs"] == 0
+    is_whole = len(counted) == dynamics.num_epochs
+    logits = dynamics.logits if is_whole else dynamics.logits[counted]
+    columns = compute_scores(logits, dynamics.labels, epochs=counted)
     names = np.array(dynamics.label_names, dtype=object)
     frame = pd.DataFrame(
         {
@@ -148,15 +142,35 @@ def compute_data_map(dynamics: TrainingDynamics, *, epochs: int | None = None) -
             "example_id": pd.array(dynamics.example_ids, dtype="str"),
             "label": pd.array(names[dynamics.labels], dtype="str"),
             "predicted_label": pd.array(names[columns["predicted"]], dtype="str"),
-            "never_learnt": never_learnt,
-            "first_learnt_epoch": pd.arrays.IntegerArray(columns["first_learnt_epoch"], never_learnt.copy()),
+            "first_learnt_epoch": pd.arrays.IntegerArray(columns["first_learnt_epoch"], columns["never_learnt"].copy()),
         }
     )[list(DATA_MAP_COLUMNS)]
     frame.attrs["counted_epochs"] = counted.tolist()
     return frame
 
 
-def _score_rows(logits: npt.NDArray[np.float32], counted: IntArray, rows: slice, labels: IntArray) -> dict[str, Array]:
+def compute_scores(logits: npt.NDArray[np.float32], labels: IntArray, *, epochs: IntArray) -> dict[str, Array]:
+    """Scores of every example as arrays (N,), without names: what `compute_data_map` makes its frame of.
+
+    :param logits: (epochs, N, classes) of the counted epochs alone.
+    :param labels: (N,) index of the gold label.
+    :param epochs: (epochs,) the numbers of those epochs in the run.
+    :returns: every score of `SCORES`, `correct_epochs`, `never_learnt`, and `predicted`: the index of the predicted
+        label. `first_learnt_epoch` means nothing where `never_learnt` is true.
+    """
+    num_examples = logits.shape[1]
+    columns: dict[str, Array] = {}
+    for start in range(0, num_examples, ROWS_AT_ONCE):
+        rows = slice(start, min(start + ROWS_AT_ONCE, num_examples))
+        for name, values in _score_rows(logits[:, rows], labels[rows], epochs).items():
+            if name not in columns:
+                columns[name] = np.empty(num_examples, dtype=values.dtype)
+            columns[name][rows] = values
+    columns["never_learnt"] = columns["correct_epochs"] == 0
+    return columns
+
+
+def _score_rows(logits: npt.NDArray[np.float32], labels: IntArray, counted: IntArray) -> dict[str, Array]:
     """Scores of some rows; each array is (rows,)."""
     num_epochs, num_rows, num_classes = len(counted), len(labels), logits.shape[2]
     # Classes come first below: with few classes, reducing along the last axis is many times slower.
@@ -165,8 +179,8 @@ def _score_rows(logits: npt.NDArray[np.float32], counted: IntArray, rows: slice,
     predicted = np.empty((num_epochs, num_rows), dtype=np.int64)
     mean_probabilities = np.zeros((num_classes, num_rows))  # (classes, rows)
     sums = {name: np.zeros(num_rows) for name in ("aum", "el2n", "loss", "entropy", "aleatoric")}
-    for i, epoch in enumerate(counted):
-        z = logits[epoch, rows].T.astype(np.float64, order="C")  # (classes, rows)
+    for i in range(num_epochs):
+        z = logits[i].T.astype(np.float64, order="C")  # (classes, rows)
         predicted[i] = z.argmax(axis=0)
         log_p = z - z.max(axis=0)
         log_p -= np.log(np.exp(log_p).sum(axis=0))

@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ftft_core.cartography import DATA_MAP_COLUMNS, compute_data_map
+from ftft_core.cartography import compute_scores
 from ftft_core.dynamics import TrainingDynamics
 from ftft_core.errors import RunError
 from ftft_core.store.connection import Connection
-from ftft_core.store.rows import fetch_one, fetch_table, insert
-
-_SCORE_COLUMNS = [name for name in DATA_MAP_COLUMNS if name not in {"example_id", "label"}]
+from ftft_core.store.map_frames import SCORE_COLUMNS, counted_epochs, read_logits, suite_of_run
+from ftft_core.store.rows import fetch_table, insert
 
 
 def take_in(connection: Connection, run_no: int, files: Sequence[Path]) -> dict[Path, str]:
@@ -123,22 +122,23 @@ _COLUMNS = {
 def refresh_data_map(connection: Connection, run_no: int) -> None:
     """Make the stored data map of a run anew from its dynamics; none is stored before its first counted epoch."""
     connection.execute("DELETE FROM base.data_map WHERE run_no = ?", [run_no])
-    if not counted_epochs(connection, run_no):
+    epochs = counted_epochs(connection, run_no)
+    if not epochs:
         return
-    dynamics, positions = read_dynamics(connection, run_no)
-    data_map = compute_data_map(dynamics)
-    columns = {name: pa.Array.from_pandas(data_map[name]) for name in _SCORE_COLUMNS}
-    rows = pa.table({"position": positions, **columns})
-    names = ", ".join(["position", *_SCORE_COLUMNS])
-    insert(connection, f"INSERT INTO base.data_map (run_no, {names}) SELECT ?, {names} FROM rows", rows, [run_no])
-
-
-def counted_epochs(connection: Connection, run_no: int) -> list[int]:
-    """Give the epochs of a run that saw every example, ascending."""
-    rows = connection.execute(
-        "SELECT epoch FROM base.epochs WHERE run_no = ? AND counted ORDER BY epoch", [run_no]
-    ).fetchall()
-    return [int(epoch) for (epoch,) in rows]
+    read = read_logits(connection, run_no, epochs)
+    scores = compute_scores(read.logits, read.labels, epochs=np.asarray(epochs, dtype=np.int64))
+    columns = {name: pa.array(scores[name]) for name in SCORE_COLUMNS}
+    columns["first_learnt_epoch"] = pa.array(scores["first_learnt_epoch"], mask=scores["never_learnt"])
+    rows = pa.table({"position": read.positions, "predicted": scores["predicted"], **columns})
+    _, label_names = suite_of_run(connection, run_no)
+    names = ", ".join(SCORE_COLUMNS)
+    insert(
+        connection,
+        f"INSERT INTO base.data_map (run_no, position, predicted_label, {names})"
+        f" SELECT $1, position, list_extract($2::VARCHAR[], predicted + 1), {names} FROM rows",
+        rows,
+        [run_no, list(label_names)],
+    )
 
 
 def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics, NDArray[np.int64]]:
@@ -146,11 +146,7 @@ def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics
 
     :raises RunError: when nothing was recorded yet.
     """
-    labels = tuple(
-        fetch_one(
-            connection, "SELECT labels FROM base.suites JOIN base.runs USING (suite_no) WHERE run_no = ?", [run_no]
-        )[0]
-    )
+    _, labels = suite_of_run(connection, run_no)
     rows = fetch_table(connection, "SELECT epoch, position, logits FROM base.dynamics WHERE run_no = ?", [run_no])
     if rows.num_rows == 0:
         raise RunError("The run has recorded no epoch yet, so there is no data map to show; wait for its first epoch.")
@@ -180,17 +176,6 @@ def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics
     chosen = examples.iloc[positions]
     ids = chosen["example_id"].to_numpy(dtype=object)
     return TrainingDynamics(ids, chosen["label"].to_numpy(dtype=np.int64), logits, seen, labels), positions
-
-
-def read_data_map(connection: Connection, run_no: int) -> pd.DataFrame:
-    """Give the stored data map of all counted epochs, in file order, with the column group."""
-    scores = ", ".join(f"m.{name}" for name in _SCORE_COLUMNS)
-    return connection.execute(
-        f'SELECT e.example_id, e.label, {scores}, e."group" FROM base.data_map m JOIN base.runs r USING (run_no)'
-        " JOIN base.examples e ON e.suite_no = r.suite_no AND e.split = 'train' AND e.position = m.position"
-        " WHERE m.run_no = ? ORDER BY m.position",
-        [run_no],
-    ).df()
 
 
 def read_learning_curves(connection: Connection, run_id: str, example_ids: Sequence[str]) -> pd.DataFrame:

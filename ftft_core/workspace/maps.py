@@ -9,10 +9,9 @@ from datetime import datetime
 
 import pandas as pd
 
-from ftft_core.cartography import compute_data_map
 from ftft_core.config import NAME_PATTERN
-from ftft_core.dynamics import IdArray, TrainingDynamics
-from ftft_core.errors import InputError, RunError
+from ftft_core.dynamics import IdArray
+from ftft_core.errors import InputError
 from ftft_core.selection import Recipe, WhereCondition, apply_recipe, filter_columns
 from ftft_core.store import dynamics as dynamics_store
 from ftft_core.store import runs as run_store
@@ -21,6 +20,7 @@ from ftft_core.store import suites as suite_store
 from ftft_core.workspace.marks import Marks
 from ftft_core.workspace.runs import Runs
 from ftft_core.workspace.suites import Suites
+from ftft_core.workspace.tables import Tables
 
 _TEXT_COLUMNS = ("text", "text_pair")
 
@@ -41,35 +41,8 @@ class SubsetRecord:
     created_at: datetime
 
 
-class Maps(Suites, Runs, Marks):
+class Maps(Suites, Runs, Marks, Tables):
     """Reading maps, and making, listing and removing subsets."""
-
-    def dynamics(self, reference: str) -> TrainingDynamics:
-        """Give the dynamics of a run; of its subset, if it was trained on one."""
-        with self.database.reading() as connection:
-            run_no, _ = run_store.find_run(connection, reference)
-            return dynamics_store.read_dynamics(connection, run_no)[0]
-
-    def data_map(self, reference: str, *, epochs: int | None = None) -> pd.DataFrame:
-        """Give a run's data map with the column group, in file order; of all counted epochs, or of the first few.
-
-        :raises RunError: when no epoch saw every example yet.
-        """
-        with self.database.reading() as connection:
-            run_no, _ = run_store.find_run(connection, reference)
-            counted = dynamics_store.counted_epochs(connection, run_no)
-            if not counted:
-                raise RunError(
-                    f"Run '{reference}' has no epoch yet that saw every example, so it has no data map; "
-                    "wait for its first epoch to end, or give it a budget of at least one epoch."
-                )
-            frame = dynamics_store.read_data_map(connection, run_no)
-            if epochs is not None and epochs != len(counted):
-                early = compute_data_map(dynamics_store.read_dynamics(connection, run_no)[0], epochs=epochs)
-                frame = early.assign(group=frame["group"].to_numpy())
-                counted = counted[:epochs]
-        frame.attrs["counted_epochs"] = counted
-        return frame
 
     def learning_curves(self, reference: str, example_ids: Sequence[str]) -> pd.DataFrame:
         """Give example_id, epoch and gold_probability of some examples of a run."""
