@@ -80,12 +80,13 @@ def test_a_subset_stays_while_another_is_made_from_it(workspace: Workspace) -> N
 
 def test_a_subset_made_again_says_what_would_differ(workspace: Workspace) -> None:
     kept = workspace.save_subset(Recipe(source_run="small", strategy="hard", fraction=0.4))
-    assert workspace.remake_subset(kept.name) == (0, 0)
+    assert not workspace.remake_subset(kept.name).differs
     with workspace.database.writing() as connection:
         # As if the map had changed: what was least confident is now most confident.
         connection.execute("UPDATE base.data_map SET confidence = 1 - confidence")
-    added, lost = workspace.remake_subset(kept.name)
-    assert added == lost > 0
+    made = workspace.remake_subset(kept.name)
+    assert made.num_added == made.num_lost > 0
+    assert made.size == kept.size
 
 
 def test_an_epoch_cut_short_is_never_whole(tmp_path: Path) -> None:

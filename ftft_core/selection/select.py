@@ -135,7 +135,7 @@ def _per_label(
         sizes = _quota_sizes(quotas, dict(zip(labels.tolist(), counts.tolist(), strict=True)))
     else:
         assert fraction is not None
-        sizes = dict(zip(labels.tolist(), _largest_remainder(resolve_size(fraction, len(codes)), counts), strict=True))
+        sizes = dict(zip(labels.tolist(), largest_remainder(resolve_size(fraction, len(codes)), counts), strict=True))
     chosen = []
     for code, label in enumerate(labels):
         if sizes.get(label, 0) > 0:
@@ -144,7 +144,7 @@ def _per_label(
     return np.concatenate(chosen).astype(np.int64)
 
 
-def _largest_remainder(size: int, counts: IntArray) -> list[int]:
+def largest_remainder(size: int, counts: IntArray) -> list[int]:
     """Share `size` out in proportion to `counts`, whole and summing to it."""
     total = int(counts.sum())
     # In whole numbers: remainders that are equal must compare equal.

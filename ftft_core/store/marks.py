@@ -23,7 +23,9 @@ _MAX_NAMED = 10
 """How many unknown ids an error names."""
 
 
-def find_positions(connection: Connection, suite_no: int, example_ids: Sequence[str]) -> NDArray[np.int64]:
+def find_positions(
+    connection: Connection, suite_no: int, example_ids: Sequence[str] | NDArray[np.object_]
+) -> NDArray[np.int64]:
     """Give the rows of the training split that have these ids, ascending, each once.
 
     :raises NotFoundError: with the ids that no training example has.
@@ -87,7 +89,8 @@ def undo_action(connection: Connection, action: int, *, author: str) -> None:
     undone_at, undone_by = _standing_of(connection, action)
     if undone_at is not None:
         raise InputError(
-            f"Action {action} was undone already, by {undone_by} at {undone_at:%Y-%m-%d %H:%M} UTC; redo brings it back."
+            f"Action {action} was undone already, by {undone_by} at {undone_at:%Y-%m-%d %H:%M} UTC; to redo it brings "
+            "it back."
         )
     connection.execute(
         "UPDATE base.actions SET undone_at = ?, undone_by = ? WHERE action = ?", [utc_now(), author, action]

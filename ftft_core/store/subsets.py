@@ -59,8 +59,8 @@ def add_subset(
     rows = pa.table({"example_id": pa.array(example_ids, pa.string()), "weight": pa.array(kept, pa.float64())})
     insert(
         connection,
-        "INSERT INTO base.subset_examples SELECT ?, e.position, weight FROM rows JOIN base.examples e USING (example_id)"
-        " WHERE e.suite_no = ? AND e.split = 'train' ORDER BY e.position",
+        "INSERT INTO base.subset_examples SELECT ?, e.position, weight FROM rows"
+        " JOIN base.examples e USING (example_id) WHERE e.suite_no = ? AND e.split = 'train' ORDER BY e.position",
         rows,
         [subset_no, suite_no],
     )
@@ -178,23 +178,23 @@ def read_subset_members(connection: Connection, reference: str) -> tuple[NDArray
     return np.asarray(found["position"], dtype=np.int64), np.asarray(found["weight"], dtype=np.float64)
 
 
-def label_counts(connection: Connection, suite_no: int, reference: str | None = None) -> dict[str, int]:
-    """Give how many examples of each of the suite's labels a subset has, or the whole training split.
+def label_counts(connection: Connection, suite_no: int, positions: NDArray[np.int64] | None = None) -> dict[str, int]:
+    """Give how many of the training split's examples, or of some of its rows, have each of the suite's labels.
 
-    In the suite's order of labels; a label that it lacks has 0.
+    In the suite's order of labels; one that none has gets 0.
     """
-    among = ""
-    values: list[object] = [suite_no]
-    if reference is not None:
-        among = " AND e.position IN (SELECT position FROM base.subset_examples WHERE subset_no = $2)"
-        values.append(find_subset(connection, reference)[0])
-    rows = connection.execute(
-        "SELECT l.label, count(e.position) FROM"
-        " (SELECT unnest(labels) AS label, generate_subscripts(labels, 1) AS place FROM base.suites WHERE suite_no = $1)"
-        " l LEFT JOIN (SELECT label, position FROM base.examples e WHERE suite_no = $1 AND split = 'train'"
-        f"{among}) e USING (label) GROUP BY l.label, l.place ORDER BY l.place",
-        values,
-    ).fetchall()
+    among = "" if positions is None else " AND position IN (SELECT position FROM asked)"
+    connection.register("asked", pa.table({"position": pa.array([] if positions is None else positions, pa.int64())}))
+    try:
+        rows = connection.execute(
+            "SELECT l.label, count(position) FROM (SELECT unnest(labels) AS label,"
+            " generate_subscripts(labels, 1) AS place FROM base.suites WHERE suite_no = $1) l LEFT JOIN"
+            f" (SELECT label, position FROM base.examples WHERE suite_no = $1 AND split = 'train'{among}) e"
+            " USING (label) GROUP BY l.label, l.place ORDER BY l.place",
+            [suite_no],
+        ).fetchall()
+    finally:
+        connection.unregister("asked")
     return {str(label): int(count) for label, count in rows}
 
 

@@ -10,14 +10,24 @@ from ftft_core.workspace.maps import SubsetRecord
 from ftft_core.workspace.marks import MARK_KINDS
 from ftft_core.workspace.results import ComparisonReport
 from ftft_core.workspace.runs import REFERENCE_METHODS, RunProgress
+from ftft_core.workspace.subsets import RemadeSubset, SubsetComparison, Subsets
 
 
-class Workspace(Exchange):
+class Workspace(Subsets, Exchange):
     """A folder with `ftft.duckdb` and `runs/`, made if it is not there.
 
-    Its methods come from one class per kind of thing: `Suites`, `Runs`, `Marks`, `Maps` (with subsets),
-    `Results` and `Exchange`.
+    Its methods come from one class per kind of thing: `Suites`, `Runs`, `Marks`, `Maps`, `Subsets`, `Results` and
+    `Exchange`.
     """
 
 
-__all__ = ["MARK_KINDS", "REFERENCE_METHODS", "ComparisonReport", "RunProgress", "SubsetRecord", "Workspace"]
+__all__ = [
+    "MARK_KINDS",
+    "REFERENCE_METHODS",
+    "ComparisonReport",
+    "RemadeSubset",
+    "RunProgress",
+    "SubsetComparison",
+    "SubsetRecord",
+    "Workspace",
+]

@@ -1,4 +1,4 @@
-"""What one can do with dynamics, data maps and subsets."""
+"""What one can do with dynamics and data maps, and how a map becomes a subset."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SubsetRecord:
 
 
 class Maps(Suites, Runs, Marks, Tables):
-    """Reading maps, and making, listing and removing subsets."""
+    """Reading maps, and making and listing subsets."""
 
     def learning_curves(self, reference: str, example_ids: Sequence[str]) -> pd.DataFrame:
         """Give example_id, epoch and gold_probability of some examples of a run."""
@@ -94,11 +94,8 @@ class Maps(Suites, Runs, Marks, Tables):
         :raises InputError: when the name is none, or nothing is left by the recipe.
         :raises NameTakenError: when the name is in use.
         """
-        if name is not None and not re.fullmatch(NAME_PATTERN, name):
-            raise InputError(
-                f"name: received '{name}'; allowed are letters, digits, dot, underscore and hyphen, at most 100, "
-                "the first a letter or digit."
-            )
+        if name is not None:
+            check_subset_name(name)
         if recipe.source_run is not None:
             run = self.run(recipe.source_run)
             recipe = recipe.model_copy(update={"source_run": run["run_id"]})
@@ -112,17 +109,6 @@ class Maps(Suites, Runs, Marks, Tables):
                 connection, recipe, ids, suite_no=suite_no, source_run_no=run_no, name=name
             )
         return self.subset(subset)
-
-    def remake_subset(self, reference: str) -> tuple[int, int]:
-        """Make a subset again from its recipe, and say what would differ; nothing is saved.
-
-        :returns: how many examples the recipe chooses now that the subset lacks, and how many it no longer chooses.
-        :raises InputError: when a run or a subset that the recipe names is gone.
-        """
-        record = self.subset(reference)
-        kept = set(self.subset_examples(record.subset)["example_id"])
-        made = set(self.preview_subset(record.recipe, suite=record.suite))
-        return len(made - kept), len(kept - made)
 
     def find_or_save_subset(self, recipe: Recipe, *, suite: str | None = None) -> SubsetRecord:
         """Give the oldest subset that was made by this very recipe on this suite, or make it."""
@@ -147,7 +133,14 @@ class Maps(Suites, Runs, Marks, Tables):
         with self.database.reading() as connection:
             return subset_store.read_subset_examples(connection, reference)[["example_id", "weight"]]
 
-    def remove_subset(self, reference: str) -> None:
-        """Forget a subset; refused while runs were trained on it."""
-        with self.database.writing() as connection:
-            subset_store.remove_subset(connection, reference)
+
+def check_subset_name(name: str) -> None:
+    """Refuse what can't be a subset's name.
+
+    :raises InputError: saying what can.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InputError(
+            f"name: received '{name}'; allowed are letters, digits, dot, underscore and hyphen, at most 100, "
+            "the first a letter or digit."
+        )
