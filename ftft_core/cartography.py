@@ -160,8 +160,7 @@ def compute_scores(logits: npt.NDArray[np.float32], labels: IntArray, *, epochs:
     """
     num_examples = logits.shape[1]
     columns: dict[str, Array] = {}
-    for start in range(0, num_examples, ROWS_AT_ONCE):
-        rows = slice(start, min(start + ROWS_AT_ONCE, num_examples))
+    for rows in _pieces(num_examples):
         for name, values in _score_rows(logits[:, rows], labels[rows], epochs).items():
             if name not in columns:
                 columns[name] = np.empty(num_examples, dtype=values.dtype)
@@ -170,47 +169,131 @@ def compute_scores(logits: npt.NDArray[np.float32], labels: IntArray, *, epochs:
     return columns
 
 
+def gold_probabilities(logits: npt.NDArray[np.float32], labels: IntArray) -> npt.NDArray[np.float32]:
+    """Probability of the gold label at every epoch, (epochs, N) float32.
+
+    :param logits: (epochs, N, classes).
+    :param labels: (N,) index of the gold label.
+    """
+    found = np.empty(logits.shape[:2], dtype=np.float32)
+    for rows in _pieces(logits.shape[1]):
+        places = _gold_first(labels[rows], logits.shape[2])
+        for i, epoch in enumerate(logits[:, rows]):
+            weights, total = _softmax_weights(_taken(epoch, places))
+            found[i, rows] = weights[0] / total
+    return found
+
+
+def mean_probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Mean over the epochs of the probability of each class, (N, classes) float32.
+
+    :param logits: (epochs, N, classes).
+    """
+    num_epochs, num_examples, num_classes = logits.shape
+    found = np.empty((num_examples, num_classes), dtype=np.float32)
+    for rows in _pieces(num_examples):
+        mean = np.zeros((num_classes, rows.stop - rows.start))
+        for epoch in logits[:, rows]:
+            weights, total = _softmax_weights(epoch.T.astype(np.float64, order="C"))
+            weights /= total
+            mean += weights
+        found[rows] = mean.T / num_epochs
+    return found
+
+
+def _pieces(num_examples: int) -> list[slice]:
+    return [slice(start, min(start + ROWS_AT_ONCE, num_examples)) for start in range(0, num_examples, ROWS_AT_ONCE)]
+
+
+def _gold_first(labels: IntArray, num_classes: int) -> IntArray:
+    """(classes, rows) places in flat logits (rows, classes): the gold class first, then the others in their order."""
+    places = np.empty((num_classes, len(labels)), dtype=np.int64)
+    places[0] = labels
+    for k in range(1, num_classes):
+        places[k] = (k - 1) + (labels < k)
+    places += np.arange(len(labels)) * num_classes
+    return places
+
+
+def _taken(epoch: npt.NDArray[np.float32], places: IntArray) -> Array:
+    """(classes, rows) float64. Classes come first: with few of them, reducing along the last axis is far slower."""
+    return epoch.reshape(-1)[places].astype(np.float64)
+
+
+def _softmax_weights(z: Array) -> tuple[Array, Array]:
+    """Turn logits (classes, rows) into their weights in place, the largest 1; and give the sums of these (rows,)."""
+    z -= z.max(axis=0)
+    np.exp(z, out=z)
+    return z, z.sum(axis=0)
+
+
+def _largest(values: Array) -> tuple[Array, Array]:
+    """Largest of each column of (classes, rows), and the lowest place that has it."""
+    largest, place = values[0].copy(), np.zeros(values.shape[1], dtype=np.int32)
+    for k in range(1, len(values)):
+        place[values[k] > largest] = k
+        np.maximum(largest, values[k], out=largest)
+    return largest, place
+
+
 def _score_rows(logits: npt.NDArray[np.float32], labels: IntArray, counted: IntArray) -> dict[str, Array]:
     """Scores of some rows; each array is (rows,)."""
-    num_epochs, num_rows, num_classes = len(counted), len(labels), logits.shape[2]
-    # Classes come first below: with few classes, reducing along the last axis is many times slower.
-    gold = labels, np.arange(num_rows)
+    num_epochs, num_rows, num_classes = logits.shape
+    places = _gold_first(labels, num_classes)
     gold_probability = np.empty((num_epochs, num_rows))
-    predicted = np.empty((num_epochs, num_rows), dtype=np.int64)
-    mean_probabilities = np.zeros((num_classes, num_rows))  # (classes, rows)
+    predicted = np.empty((num_epochs, num_rows), dtype=np.int32)  # 0 is the gold class, k + 1 the k-th other one
+    mean = np.zeros((num_classes, num_rows))
     sums = {name: np.zeros(num_rows) for name in ("aum", "el2n", "loss", "entropy", "aleatoric")}
     for i in range(num_epochs):
-        z = logits[i].T.astype(np.float64, order="C")  # (classes, rows)
-        predicted[i] = z.argmax(axis=0)
-        log_p = z - z.max(axis=0)
-        log_p -= np.log(np.exp(log_p).sum(axis=0))
-        p = np.exp(log_p)
-        mean_probabilities += p
-        sums["entropy"] -= (p * log_p).sum(axis=0)
-        sums["loss"] -= log_p[gold]
-        gold_probability[i] = p[gold]
-        # 1 - p_y would lose all digits of an example that is nearly certain; expm1 keeps them.
-        gold_error = -np.expm1(log_p[gold])
-        sums["aleatoric"] += gold_probability[i] * gold_error
-        p[gold] = gold_error
-        sums["el2n"] += np.sqrt((p * p).sum(axis=0))
-        gold_logit = z[gold]
-        z[gold] = -np.inf
-        sums["aum"] += gold_logit - z.max(axis=0)
+        z = _taken(logits[i], places)
+        rival, place = _largest(z[1:])
+        predicted[i] = _winner(z[0], rival, place, labels)
+        sums["aum"] += z[0] - rival
+        z -= np.maximum(z[0], rival)
+        weight = np.exp(z)
+        # Summed without the gold class first: 1 - p_y would lose all digits of an example that is nearly certain.
+        others = weight[1:].sum(axis=0)
+        total = others + weight[0]
+        log_total = np.log(total)
+        sums["loss"] += log_total - z[0]
+        z *= weight
+        sums["entropy"] += log_total - z.sum(axis=0) / total
+        weight /= total
+        mean += weight
+        others /= total
+        gold_probability[i] = weight[0]
+        sums["aleatoric"] += weight[0] * others
+        weight *= weight
+        others *= others
+        others += weight[1:].sum(axis=0)
+        sums["el2n"] += np.sqrt(others, out=others)
     scores: dict[str, Array] = {name: total / num_epochs for name, total in sums.items()}
-    mean_probabilities /= num_epochs
-    scores["predicted"] = mean_probabilities.argmax(axis=0)
-    gold_mean = mean_probabilities[gold]
-    mean_probabilities[gold] = -np.inf
-    scores["label_quality"] = gold_mean - mean_probabilities.max(axis=0)
+    mean /= num_epochs
+    rival, place = _largest(mean[1:])
+    winner = _winner(mean[0], rival, place, labels)
+    scores["predicted"] = np.where(winner == 0, labels, winner - 1 + (winner > labels))
+    scores["label_quality"] = mean[0] - rival
     confidence = gold_probability.mean(axis=0)
     scores["confidence"] = confidence
     scores["variability"] = gold_probability.std(axis=0)
     scores["threshold_closeness"] = confidence * (1 - confidence)
-    right = predicted == labels  # (epochs, rows)
-    scores["correct_epochs"] = right.sum(axis=0)
-    scores["correctness"] = scores["correct_epochs"] / num_epochs
-    scores["forgetting_events"] = (right[:-1] & ~right[1:]).sum(axis=0)
-    scores["prediction_flips"] = (predicted[:-1] != predicted[1:]).sum(axis=0)
-    scores["first_learnt_epoch"] = counted[right.argmax(axis=0)]  # masked where never right
-    return scores
+    right = predicted == 0  # (epochs, rows)
+    # Counted epoch by epoch: summing or searching truth values along the first axis is slower.
+    counts = {name: np.zeros(num_rows, dtype=np.int64) for name in _COUNTS}
+    for i in reversed(range(num_epochs)):
+        counts["correct_epochs"] += right[i]
+        np.copyto(counts["first_learnt_epoch"], counted[i], where=right[i])
+        if i:
+            counts["forgetting_events"] += right[i - 1] & ~right[i]
+            counts["prediction_flips"] += predicted[i - 1] != predicted[i]
+    scores["correctness"] = counts["correct_epochs"] / num_epochs
+    return scores | counts
+
+
+_COUNTS = ("correct_epochs", "forgetting_events", "prediction_flips", "first_learnt_epoch")
+
+
+def _winner(gold: Array, rival: Array, place: Array, labels: IntArray) -> Array:
+    """0 where the gold class is the largest, else 1 + the place of its rival; of equal ones the lowest class wins."""
+    # The rival's class is its place, or one more from the gold class on: it is lower just if its place is.
+    return np.where((gold > rival) | ((gold == rival) & (labels <= place)), 0, place + 1)

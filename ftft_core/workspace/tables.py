@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from ftft_core.cartography import DATA_MAP_COLUMNS
+from ftft_core.cartography import DATA_MAP_COLUMNS, gold_probabilities, mean_probabilities
 from ftft_core.dynamics import TrainingDynamics
 from ftft_core.store import dynamics as dynamics_store
 from ftft_core.store import map_frames
@@ -47,6 +49,36 @@ class Tables(WorkspaceBase):
         data_map = pd.DataFrame(columns, copy=False)
         data_map.attrs = dict(frame.attrs)
         return data_map
+
+    def recompute_map_frame(self, reference: str) -> pd.DataFrame:
+        """Give `map_frame` computed anew from the stored logits of all counted epochs, instead of its stored scores."""
+        with self.database.reading() as connection:
+            run_no, _ = run_store.find_run(connection, reference)
+            return map_frames.compute_map_frame(connection, run_no, map_frames.first_epochs(connection, run_no))
+
+    def mean_probabilities(self, reference: str, *, epochs: int | None = None) -> npt.NDArray[np.float32]:
+        """Give the mean over the counted epochs of each class's probability, in the rows of `map_frame`.
+
+        :param epochs: only the first this many counted epochs; all of them when left out.
+        :returns: (N, classes), classes in the suite's order.
+        :raises RunError: when no epoch saw every example yet.
+        :raises InputError: when fewer than `epochs` epochs did.
+        """
+        return mean_probabilities(self._logits(reference, epochs).logits)
+
+    def gold_probabilities(self, reference: str) -> tuple[tuple[int, ...], npt.NDArray[np.float32]]:
+        """Give the counted epochs, and the gold label's probability at each of them, in the rows of `map_frame`.
+
+        :returns: the epochs' 0-based numbers, and (epochs, N).
+        :raises RunError: when no epoch saw every example yet.
+        """
+        read = self._logits(reference, None)
+        return read.epochs, gold_probabilities(read.logits, read.labels)
+
+    def _logits(self, reference: str, epochs: int | None) -> map_frames.EpochLogits:
+        with self.database.reading() as connection:
+            run_no, _ = run_store.find_run(connection, reference)
+            return map_frames.read_logits(connection, run_no, map_frames.first_epochs(connection, run_no, epochs))
 
     def dynamics(self, reference: str) -> TrainingDynamics:
         """Give the dynamics of a run; of its subset, if it was trained on one."""
