@@ -1,4 +1,4 @@
-"""`ftft map`, `select`, `subset`, `import` and `export`: data maps, and what is made of them."""
+"""`ftft map`, `select`, `import` and `export`: data maps, and what is made of them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import click
 
 from ftft_core.cli.app import Settings, cli, config_options, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text, write_frame
+from ftft_core.cli.subsets import print_subset
 from ftft_core.config import parse
 from ftft_core.errors import InputError, one_of, unknown
-from ftft_core.selection import STRATEGIES, Recipe, SetCondition, expression_names, in_words
-from ftft_core.workspace import SubsetRecord, Workspace
+from ftft_core.selection import STRATEGIES, Recipe
+from ftft_core.workspace import Workspace
 
 _MAP_COLUMNS = ["example_id", "label", "predicted_label", "confidence", "variability", "correctness"]
 _SHOWN_ROWS = 20
@@ -59,86 +60,7 @@ def select(
     values = {key: value for key, value in given.items() if value is not None}
     values |= {"source_run": source_run, "strategy": strategy, "conditions": conditions}
     recipe = parse(Recipe, values, what="The selection")
-    _answer(settings, workspace, workspace.save_subset(recipe, name=name))
-
-
-@cli.group("subset")
-def subset_group() -> None:
-    """Subsets: listing, showing, combining, exporting and removing them."""
-
-
-@subset_group.command("list")
-@pass_settings
-def list_(settings: Settings) -> None:
-    """List the subsets, oldest first."""
-    subsets = settings.open().subsets()
-    if settings.as_json:
-        print_json(subsets)
-    elif subsets.empty:
-        print_text("There is no subset yet: `ftft select RUN --strategy ambiguous --fraction 0.33` saves one.")
-    else:
-        columns = ["subset", "name", "suite", "source_run", "strategy", "fraction", "size"]
-        print_table(subsets.to_dict("records"), columns)
-
-
-@subset_group.command("show")
-@click.argument("subset")
-@pass_settings
-def show(settings: Settings, subset: str) -> None:
-    """Show how a subset was made, and its label balance."""
-    workspace = settings.open()
-    record = workspace.subset(subset)
-    members = workspace.subset_examples(record.subset)
-    examples = workspace.examples(record.suite, "train", members["example_id"].tolist())
-    balance = examples["label"].value_counts().to_dict()
-    if settings.as_json:
-        facts = {"suite": record.suite, "source_run": record.source_run, "labels": balance}
-        print_json({**_facts(record), **facts, "recipe": record.recipe.model_dump(mode="json", exclude_none=True)})
-    else:
-        labels = ", ".join(f"{count:,} {label}" for label, count in balance.items())
-        print_text(f"subset {record.name} ({record.subset}) of suite {record.suite}")
-        print_text(f"{in_words(record.recipe)}\n{record.size:,} examples: {labels}")
-
-
-@subset_group.command("combine")
-@click.argument("expression")
-@click.option("--name", required=True, metavar="TEXT", help="Name of the new subset.")
-@pass_settings
-def combine(settings: Settings, expression: str, name: str) -> None:
-    """Save a combination of subsets: A & B (both), A | B (either), A - B (without), with parentheses."""
-    workspace = settings.open()
-    operands = {operand: workspace.subset(operand).subset for operand in expression_names(expression)}
-    recipe = Recipe(conditions=(SetCondition(expression=expression, operands=operands),))
-    _answer(settings, workspace, workspace.save_subset(recipe, name=name))
-
-
-@subset_group.command("export")
-@click.argument("subset")
-@click.argument("file")
-@pass_settings
-def export_subset(settings: Settings, subset: str, file: str) -> None:
-    """Write the examples of a subset, with their texts, to a .csv, .parquet or .jsonl file."""
-    workspace = settings.open()
-    record = workspace.subset(subset)
-    members = workspace.subset_examples(subset)
-    examples = workspace.examples(record.suite, "train", members["example_id"].tolist())
-    path = write_frame(examples.assign(weight=members["weight"]).dropna(axis="columns", how="all"), file)
-    if settings.as_json:
-        print_json({**_facts(record), "file": path})
-    else:
-        print_text(f"{record.size:,} examples of subset {record.name} were written to {path}.")
-
-
-@subset_group.command("remove")
-@click.argument("subset")
-@pass_settings
-def remove(settings: Settings, subset: str) -> None:
-    """Forget a subset; refused while runs were trained on it."""
-    settings.open().remove_subset(subset)
-    if settings.as_json:
-        print_json({"removed": subset})
-    else:
-        print_text(f"Subset {subset} was removed.")
+    print_subset(settings, workspace, workspace.save_subset(recipe, name=name))
 
 
 @cli.command("import")
@@ -191,16 +113,3 @@ def export(settings: Settings, run: str, folder: str, kind: str) -> None:
         print_json({"run": run, "folder": path})
     else:
         print_text(f"The dynamics of run {run} were written to {path}.")
-
-
-def _facts(record: SubsetRecord) -> dict[str, Any]:
-    return {"subset": record.subset, "name": record.name, "size": record.size}
-
-
-def _answer(settings: Settings, workspace: Workspace, record: SubsetRecord) -> None:
-    if settings.as_json:
-        print_json(_facts(record))
-        return
-    source = workspace.run(record.source_run)["name"] if record.source_run else None
-    words = in_words(record.recipe, run_name=source)
-    print_text(f"Subset {record.name} ({record.subset}): {record.size:,} examples, {words}.")

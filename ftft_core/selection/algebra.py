@@ -61,6 +61,21 @@ def expression_names(expression: str) -> list[str]:
     return list(dict.fromkeys(token for kind, token in _to_postfix(expression) if kind == "name"))
 
 
+def with_names(expression: str, names: Mapping[str, str]) -> str:
+    """Write a set expression with other names for its subsets; those that `names` lacks stay."""
+
+    def renamed(found: re.Match[str]) -> str:
+        old = found["bare"] if found["quoted"] is None else found["quoted"]
+        is_name = found["quoted"] is not None or (old not in "()" and old not in OPERATORS)
+        if not is_name or old not in names:
+            return found[0]
+        new = names[old]
+        shown = new if re.fullmatch(r"[^\s()\"]+", new) and new not in OPERATORS else f'"{new}"'
+        return found[0][: len(found[0]) - len(found[0].lstrip())] + shown
+
+    return _TOKEN.sub(renamed, expression)
+
+
 def _mask_of(name: str, example_ids: Sequence[str] | IdArray, index: pd.Index) -> BoolArray:
     positions = index.get_indexer(np.asarray(example_ids, dtype=object))
     if (positions < 0).any():

@@ -231,6 +231,14 @@ def median_scores(
     return found
 
 
+def subset_names(connection: Connection, subsets: Sequence[str]) -> dict[str, str]:
+    """Give the names that subsets have now by their ids, of removed ones too; those that are gone are left out."""
+    rows = connection.execute(
+        "SELECT subset, name FROM base.subsets WHERE subset IN (SELECT unnest($1::VARCHAR[]))", [list(subsets)]
+    ).fetchall()
+    return {str(subset): str(name) for subset, name in rows}
+
+
 def source_runs(connection: Connection, reference: str) -> list[str]:
     """Give the ids of the runs whose maps a subset came from, through the subsets that it was combined from too."""
     found: set[str] = set()

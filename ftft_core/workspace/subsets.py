@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 
 from ftft_core.cartography import SCORES
 from ftft_core.dynamics import IntArray
-from ftft_core.errors import InputError, RunError, one_of, unknown
-from ftft_core.selection import Recipe, SetCondition
-from ftft_core.selection.select import largest_remainder
+from ftft_core.errors import InputError, RunError, unknown
+from ftft_core.selection import Recipe, SetCondition, in_words
+from ftft_core.selection.algebra import with_names
+from ftft_core.selection.balancing import BALANCE_WAYS
 from ftft_core.store import Connection
 from ftft_core.store import marks as mark_store
 from ftft_core.store import runs as run_store
@@ -81,10 +81,33 @@ class Subsets(Maps):
         with self.database.reading() as connection:
             return subset_store.subset_balance(connection, suite)
 
+    def subset_labels(self, reference: str) -> dict[str, int]:
+        """Give how many examples of each of the suite's labels a subset has, in the suite's order."""
+        with self.database.reading() as connection:
+            row = subset_store.read_subset(connection, reference)
+            positions, _ = subset_store.read_subset_members(connection, row["subset"])
+            return subset_store.label_counts(connection, suite_store.find_suite(connection, row["suite"]), positions)
+
     def subset_users(self, reference: str) -> list[str]:
         """Name the runs trained on a subset and the subsets made from it: `run NAME`, `subset NAME`."""
         with self.database.reading() as connection:
             return subset_store.subset_users(connection, reference)
+
+    def recipe_words(self, recipe: Recipe) -> str:
+        """Say in a line what a recipe takes, with the names that its run and its subsets have now."""
+        operands = {id_ for item in recipe.conditions for id_ in getattr(item, "operands", {}).values()}
+        run_name = None
+        with self.database.reading() as connection:
+            names = subset_store.subset_names(connection, sorted(operands))
+            if recipe.source_run is not None and run_store.run_number(connection, recipe.source_run) is not None:
+                run_name = run_store.read_run(connection, recipe.source_run)["name"]
+        conditions = []
+        for item in recipe.conditions:
+            if isinstance(item, SetCondition):
+                now = {old: names[subset] for old, subset in item.operands.items() if subset in names}
+                item = item.model_copy(update={"expression": with_names(item.expression, now)})
+            conditions.append(item)
+        return in_words(recipe.model_copy(update={"conditions": tuple(conditions)}), run_name=run_name)
 
     def rename_subset(self, reference: str, name: str) -> SubsetRecord:
         """Give a subset another name; runs and recipes know it by its id.
@@ -307,33 +330,3 @@ def _checked_seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed is {seed!r}; it must be a whole number from 0 on.")
     return seed
-
-
-def _equal(counts: Mapping[str, int], _: Mapping[str, int]) -> dict[str, int]:
-    present = {label: count for label, count in counts.items() if count}
-    if len(present) < 2:
-        raise InputError(
-            f"All examples of this subset are labelled '{next(iter(present))}'; there is nothing to balance."
-        )
-    return dict.fromkeys(present, min(present.values()))
-
-
-def _like_suite(counts: Mapping[str, int], everything: Mapping[str, int]) -> dict[str, int]:
-    missing = [label for label, count in everything.items() if count and not counts[label]]
-    if missing:
-        raise InputError(
-            f"This subset can't have the suite's shares: it has no example labelled {one_of(map(repr, missing))}. "
-            "Balance it to equal shares, or start from a larger subset."
-        )
-    total = sum(everything.values())
-    # In whole numbers: the largest size of which every label's share is there.
-    size = min(counts[label] * total // count for label, count in everything.items() if count)
-    shares = largest_remainder(size, np.array(list(everything.values()), dtype=np.int64))
-    return dict(zip(everything, shares, strict=True))
-
-
-BALANCE_WAYS: Mapping[str, Callable[[Mapping[str, int], Mapping[str, int]], dict[str, int]]] = {
-    "equal": _equal,
-    "like-suite": _like_suite,
-}
-"""Ways to balance labels: counts of the subset and of the training split in, how many of each label out."""
