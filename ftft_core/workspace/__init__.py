@@ -9,16 +9,18 @@ from ftft_core.selection.balancing import BALANCE_WAYS
 from ftft_core.workspace.exchange import Exchange
 from ftft_core.workspace.maps import SubsetRecord
 from ftft_core.workspace.marks import MARK_KINDS
+from ftft_core.workspace.neighbours import Neighbours
+from ftft_core.workspace.profiles import Profiles
 from ftft_core.workspace.results import ComparisonReport
 from ftft_core.workspace.runs import REFERENCE_METHODS, RunProgress
 from ftft_core.workspace.subsets import RemadeSubset, SubsetComparison, Subsets
 
 
-class Workspace(Subsets, Exchange):
+class Workspace(Subsets, Exchange, Profiles, Neighbours):
     """A folder with `ftft.duckdb` and `runs/`, made if it is not there.
 
-    Its methods come from one class per kind of thing: `Suites`, `Runs`, `Marks`, `Maps`, `Subsets`, `Results` and
-    `Exchange`.
+    Its methods come from one class per kind of thing: `Suites`, `Runs`, `Marks`, `Maps`, `Subsets`, `Results`,
+    `Exchange`, `Profiles` and `Neighbours`.
     """
 
 
