@@ -1,13 +1,12 @@
 """Data map: where do a run's examples lie, and which of them go into a subset?"""
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from ftft_core import ui
 from ftft_core.cartography import SCORES
 from ftft_core.errors import FTFTError
-from ftft_core.figures import LABEL_COLUMNS, MAX_DRAWN_POINTS, Window, data_map_figure, theme_named, words
+from ftft_core.figures import LABEL_COLUMNS, MAX_DRAWN_POINTS, DrawnMap, Window, data_map_figure, words
 
 MAP_HEIGHT = 590
 
@@ -19,15 +18,11 @@ def drawn_map(
     epochs: int | None,
     axes: tuple[str, str],
     colour: str,
-    theme_name: str,
     window: Window | None,
     _data_map: pd.DataFrame,
     _labels: tuple[str, ...],
-) -> ui.DrawnMap:
-    made = data_map_figure(
-        _data_map, x=axes[0], y=axes[1], colour=colour, theme=theme_named(theme_name), labels=_labels, window=window
-    )
-    return ui.DrawnMap(str(made.figure.to_json()), made.rows, made.x_edges, made.y_edges)
+) -> DrawnMap:
+    return data_map_figure(_data_map, x=axes[0], y=axes[1], colour=colour, labels=_labels, window=window)
 
 
 def describe(name: str) -> str:
@@ -97,19 +92,18 @@ drawn = drawn_map(
     epochs,
     axes,
     colour,
-    ui.theme().name,
     ui.window_in_view(map_key, axes) if is_sampled else None,
     data_map,
     labels,
 )
-marginals = None
-if selection.count:
-    inside = data_map.loc[selection.mask]
-    marginals = (
-        np.histogram(inside[x].astype(float).dropna(), drawn.x_edges)[0].tolist(),
-        np.histogram(inside[y].astype(float).dropna(), drawn.y_edges)[0].tolist(),
-    )
 
+
+def legend(click: ui.LegendClick) -> None:
+    for value in click.values:
+        ui.toggle_label(value)
+
+
+outline = st.session_state.get(f"{map_key}.outline.{ui.clear_token()}")
 map_column, panel_column = st.columns([2.05, 1], gap="medium")
 with map_column:
     ui.show_map(
@@ -117,12 +111,13 @@ with map_column:
         key=map_key,
         axes=axes,
         selected=selection.mask if selection.chips else None,
-        marginals=marginals,
-        clear_token=ui.clear_token(),
+        outlines=[] if outline is None else [outline],
+        legend_active=st.session_state.get("rule.labels", []) if colour == "label" else None,
         report_view=is_sampled,
         height=MAP_HEIGHT,
-        on_click=ui.open_example,
-        on_legend=ui.toggle_label,
+        on_gesture=lambda drawn_outline, _: ui.keep_outline(map_key, drawn_outline),
+        on_click=lambda row, _: ui.open_example(row),
+        on_legend=legend if colour == "label" else None,
     )
 with panel_column:
     ui.draw_panel(selection, data_map, labels)

@@ -10,9 +10,7 @@ import pytest
 from ftft_core.figures import (
     DARK,
     LIGHT,
-    MAX_DRAWN_POINTS,
     axis_range,
-    data_map_figure,
     density,
     drawn_rows,
     empty_figure,
@@ -25,26 +23,6 @@ from ftft_core.figures import (
     theme_named,
     words,
 )
-
-
-def small_map(num_examples: int = 6) -> pd.DataFrame:
-    random = np.random.default_rng(3)
-    return pd.DataFrame(
-        {
-            "example_id": [str(row) for row in range(num_examples)],
-            "label": ["no", "yes"] * (num_examples // 2) + ["no"] * (num_examples % 2),
-            "predicted_label": ["no"] * num_examples,
-            "confidence": random.random(num_examples),
-            "variability": random.random(num_examples) / 2,
-            "correctness": random.integers(0, 4, num_examples) / 3,
-            "loss": random.exponential(size=num_examples),
-            "first_learnt_epoch": pd.array([None, *range(num_examples - 1)], dtype="Int64"),
-        }
-    )
-
-
-def points_of(figure):
-    return next(trace for trace in figure.data if trace.meta == "points")
 
 
 def test_few_points_are_all_drawn_in_file_order():
@@ -90,80 +68,10 @@ def test_density_counts_every_example_once():
     assert picture.counts[0, 0] == picture.counts[-1, -1] == 1  # rows are y, columns are x
 
 
-def test_the_map_holds_every_point_once_in_one_webgl_trace():
-    made = data_map_figure(small_map(), theme=LIGHT)
-    points = points_of(made.figure)
-    assert points.type == "scattergl"
-    assert made.rows.tolist() == list(points.customdata) == [0, 1, 2, 3, 4, 5]
-    assert points.x.dtype == np.float32
-    np.testing.assert_allclose(points.y, small_map()["confidence"], rtol=1e-6)
-
-
-def test_a_large_map_holds_a_bounded_sample_over_the_density_of_all():
-    made = data_map_figure(small_map(40_000), theme=LIGHT)
-    assert len(made.rows) == len(points_of(made.figure).x) == MAX_DRAWN_POINTS
-    picture = next(trace for trace in made.figure.data if trace.meta == "density")
-    assert round(float(np.nansum(np.expm1(picture.z)))) == 40_000
-    assert len(made.figure.to_json()) < 2_000_000
-
-
-def test_the_colour_range_does_not_depend_on_what_is_in_view():
-    frame = small_map(50)
-    whole = points_of(data_map_figure(frame, colour="loss", theme=LIGHT).figure).marker
-    part = points_of(data_map_figure(frame, colour="loss", theme=LIGHT, window=(0.0, 0.1, 0.0, 1.0)).figure).marker
-    assert (whole.cmin, whole.cmax) == (part.cmin, part.cmax)
-
-
-def test_correctness_runs_from_red_over_grey_to_blue_between_0_and_1():
-    marker = points_of(data_map_figure(small_map(), theme=LIGHT).figure).marker
-    assert (marker.cmin, marker.cmax) == (0.0, 1.0)
-    assert [colour for _, colour in marker.colorscale] == list(LIGHT.correctness)
-
-
-def test_labels_have_a_legend_and_their_own_steps_of_colour():
-    made = data_map_figure(small_map(), colour="label", labels=("yes", "no"), theme=DARK)
-    assert points_of(made.figure).marker.color.tolist() == [1, 0, 1, 0, 1, 0]
-    assert [trace.meta for trace in made.figure.data if str(trace.meta).startswith("legend")] == [
-        "legend:yes",
-        "legend:no",
-    ]
-
-
 def test_the_ninth_label_and_further_ones_are_other():
-    names = [f"label {number}" for number in range(10)]
-    colours = label_colours(names, LIGHT)
+    colours = label_colours([f"label {number}" for number in range(10)], LIGHT)
     assert colours["label 8"] == colours["label 9"] == LIGHT.other
-    assert len({colours[name] for name in names[:8]}) == 8
-    frame = small_map(10).assign(label=names)
-    made = data_map_figure(frame, colour="label", labels=names, theme=LIGHT)
-    assert points_of(made.figure).marker.color.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 8]
-    assert made.figure.data[-1].name == "other"
-
-
-def test_region_names_stand_only_on_the_axes_they_are_defined_on():
-    assert {note.text for note in data_map_figure(small_map(), theme=LIGHT).figure.layout.annotations} == {
-        "easy to learn",
-        "hard to learn",
-        "ambiguous",
-    }
-    assert not data_map_figure(small_map(), x="loss", theme=LIGHT).figure.layout.annotations
-
-
-def test_a_score_with_nulls_can_be_an_axis():
-    made = data_map_figure(small_map(), x="first_learnt_epoch", theme=LIGHT)
-    assert made.rows.tolist() == [1, 2, 3, 4, 5]
-
-
-@pytest.mark.parametrize("num_examples", [1, 2])
-def test_the_smallest_maps_are_drawn(num_examples):
-    assert len(data_map_figure(small_map(num_examples), colour="loss", theme=LIGHT).rows) == num_examples
-
-
-def test_marginal_histograms_count_all_examples():
-    figure = data_map_figure(small_map(60), theme=LIGHT).figure
-    bars = {trace.meta: trace for trace in figure.data if trace.type == "bar"}
-    assert sum(bars["x:all"].y) == sum(bars["y:all"].x) == 60
-    assert sum(bars["x:selected"].y) == 0
+    assert len({colours[f"label {number}"] for number in range(8)}) == 8
 
 
 def test_axis_ranges_hold_the_data_and_fixed_scores_their_whole_range():
@@ -182,11 +90,6 @@ def test_text_from_data_is_shown_literally():
     balance = pd.DataFrame({"label": ["<a href='x'>", "b"], "selected": [0.25, 0.75], "everything": [0.5, 0.5]})
     written = label_balance_figure(balance, LIGHT).to_json()
     assert "<a" not in json.loads(written)["data"][0]["y"][0]
-
-
-def test_no_text_of_an_example_is_in_the_map():
-    frame = small_map().assign(text="a secret sentence")
-    assert "secret" not in data_map_figure(frame, theme=LIGHT).figure.to_json()
 
 
 def test_learning_curve_shows_median_and_quartiles_from_epoch_1():

@@ -1,4 +1,4 @@
-"""Data frame to Plotly figure.
+"""Data frame to figure: Plotly's for charts, our own for the data map.
 
 Owns how data are drawn, in a light and a dark theme; not where they come from and not the page around them. Imports
 neither streamlit nor anything that trains.
@@ -11,7 +11,9 @@ from ftft_core.figures.charts import (
     loss_figure,
     robustness_cost_figure,
 )
-from ftft_core.figures.map_figure import LABEL_COLUMNS, MapFigure, axis_range, data_map_figure, words
+from ftft_core.figures.map_colours import LABEL_COLUMNS, MapColours, map_colours
+from ftft_core.figures.map_figure import DrawnMap, data_map_figure
+from ftft_core.figures.map_places import MapPlaces, axis_range, map_places, words
 from ftft_core.figures.sampling import MAX_DRAWN_POINTS, Density, Window, density, drawn_rows
 from ftft_core.figures.themes import DARK, LIGHT, THEMES, Theme, label_colours, plain, theme_named
 
@@ -22,7 +24,9 @@ __all__ = [
     "MAX_DRAWN_POINTS",
     "THEMES",
     "Density",
-    "MapFigure",
+    "DrawnMap",
+    "MapColours",
+    "MapPlaces",
     "Theme",
     "Window",
     "axis_range",
@@ -34,6 +38,8 @@ __all__ = [
     "label_colours",
     "learning_curve_figure",
     "loss_figure",
+    "map_colours",
+    "map_places",
     "plain",
     "robustness_cost_figure",
     "theme_named",

@@ -17,16 +17,16 @@ from ftft_core.ui.frame import (
     show_error,
     theme,
 )
-from ftft_core.ui.map_component import DrawnMap, outline_drawn, show_map, window_in_view
+from ftft_core.ui.map_component import LegendClick, gesture_condition, show_map, window_in_view
 from ftft_core.ui.panel import close_example, draw_panel, open_example, share_words
 from ftft_core.ui.paper_table import comparison_table
 from ftft_core.ui.planning import cost_words, fitting_methods, free_seeds
 from ftft_core.ui.queue_list import draw_queue
-from ftft_core.ui.selecting import Selection, clear_token, current_selection, draw_rules, toggle_label
+from ftft_core.ui.selecting import Selection, clear_token, current_selection, draw_rules, keep_outline, toggle_label
 
 __all__ = [
     "Chosen",
-    "DrawnMap",
+    "LegendClick",
     "Selection",
     "as_text",
     "chosen",
@@ -43,11 +43,12 @@ __all__ = [
     "duration_words",
     "fitting_methods",
     "free_seeds",
+    "gesture_condition",
     "guard",
+    "keep_outline",
     "navigate",
     "num_counted_epochs",
     "open_example",
-    "outline_drawn",
     "reads",
     "share_words",
     "show_error",

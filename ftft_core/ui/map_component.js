@@ -1,149 +1,149 @@
-// Draws the data map with Plotly and reports gestures as geometry in data coordinates, never as lists of points.
-// Called anew whenever the server sends something: Plotly.react keeps zoom, and the outlines are carried over by hand.
-// Which points are selected is the server's answer; until it comes, Plotly shows what lies inside the outline.
+// The component: what comes from the server goes to the parts that draw it, what they send goes back as numbered events.
+// The parts (`map_*.js`) are joined into one file before this one. Selection and outlines are the server's answer; only
+// the outline that was just drawn is shown until the answer comes.
 
-const MODES = { lasso: "Lasso", select: "Box", zoom: "Zoom", pan: "Pan" };
-const CONFIG = { displayModeBar: false, responsive: false, doubleClick: "reset", scrollZoom: false };
+const memories = (window.ftftMapMemories ??= new Map()); // key -> what stays when the page builds the map anew
 
-function loadPlotly(url) {
-  if (!window.ftftPlotly) {
-    window.ftftPlotly = new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.src = url;
-      script.onload = () => resolve(window.Plotly);
-      script.onerror = () => {
-        window.ftftPlotly = undefined;
-        reject(new Error("plotly.min.js could not be loaded"));
-      };
-      document.head.appendChild(script);
-    });
-  }
-  return window.ftftPlotly;
-}
-
-function decodeIndices(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return Array.from(new Int32Array(bytes.buffer));
-}
-
-const short = (value) => Number(Number(value).toPrecision(9));
-
-function corners(path) {
-  return (path.match(/[-+.\deE]+,[-+.\deE]+/g) || []).map((pair) => pair.split(",").map(short));
-}
-
-// The outline drawn last, on the axes it was drawn on; null where there is none.
-function geometry(plot, state) {
-  const shape = (plot.layout.selections || []).at(-1);
-  if (!shape) return null;
-  const common = { ...state.data.axes, token: state.data.clear_token };
-  if (shape.type === "rect") {
-    return { ...common, kind: "box", x_range: [shape.x0, shape.x1].map(short), y_range: [shape.y0, shape.y1].map(short) };
-  }
-  const points = corners(shape.path);
-  return points.length > 2 ? { ...common, kind: "polygon", points } : null;
-}
-
-function listen(plot, state) {
-  plot.on("plotly_selected", () => state.send("selection", geometry(plot, state)));
-  plot.on("plotly_deselect", () => state.send("selection", null));
-  plot.on("plotly_click", (event) => {
-    const point = event.points.find((candidate) => candidate.data.meta === "points");
-    if (point) state.trigger("clicked", point.customdata);
-  });
-  plot.on("plotly_legendclick", (event) => {
-    state.trigger("legend", event.data[event.curveNumber].meta.slice("legend:".length));
-    return false;
-  });
-  plot.on("plotly_relayout", (change) => {
-    if (!state.data.report_view || !Object.keys(change).some((name) => /^[xy]axis\.(range|autorange)/.test(name))) return;
-    const whole = state.figure.layout;
-    const [x, y] = [plot.layout.xaxis.range.map(short), plot.layout.yaxis.range.map(short)];
-    const same = (a, b) => Math.abs(a[0] - b[0]) + Math.abs(a[1] - b[1]) < 1e-9;
-    const all = same(x, whole.xaxis.range) && same(y, whole.yaxis.range);
-    state.send("view", all ? null : { ...state.data.axes, window: [...x, ...y] });
-  });
-}
-
-function toolbar(host, plot, state, Plotly) {
-  const bar = host.querySelector(".ftft-map-tools");
-  for (const [mode, words] of Object.entries(MODES)) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = words;
-    button.dataset.mode = mode;
-    button.setAttribute("aria-pressed", String(mode === state.mode));
-    button.onclick = () => {
-      state.mode = mode;
-      for (const other of bar.querySelectorAll("[data-mode]")) {
-        other.setAttribute("aria-pressed", String(other === button));
-      }
-      Plotly.relayout(plot, { dragmode: mode });
-    };
-    bar.appendChild(button);
-  }
-  const whole = document.createElement("button");
-  whole.type = "button";
-  whole.textContent = "Whole map";
-  whole.className = "ftft-map-whole";
-  whole.onclick = () => {
-    const { xaxis, yaxis } = state.figure.layout;
-    Plotly.relayout(plot, { "xaxis.range": [...xaxis.range], "yaxis.range": [...yaxis.range] });
+function createMap(host, key) {
+  const find = (name) => host.querySelector(`.ftft-map-${name}`);
+  const memory = memories.get(key) || { number: 0, events: [], mode: "lasso", view: null };
+  memories.set(key, memory);
+  const map = {
+    host, memory, mode: "lasso", way: "replace", hovered: -1, pending: null, gesture: null, index: null,
+    asked: null, askedNumber: 0, wanted: null, playing: false, drawn: 0,
+    plot: find("plot"), legend: find("legend"), whole: find("whole"), tip: find("tip"), epochs: find("epochs"),
+    slider: host.querySelector("input"), canvases: { density: find("density"), points: find("points") },
+    layers: { axes: find("axes"), over: find("over") },
   };
-  bar.appendChild(whole);
+  map.draw = (part) => draw(map, part);
+  map.toPixels = (points) => {
+    const bounds = map.plot.getBoundingClientRect();
+    return points.map(([x, y]) => [bounds.left + map.area.left + across(map, x), bounds.top + map.area.top + down(map, y)]);
+  };
+  const stop = listen(map);
+  listenFoot(map);
+  listenSaving(map);
+  setMode(map, memory.mode);
+  const observer = new ResizeObserver(() => map.places && map.plot.clientWidth && map.draw("view"));
+  observer.observe(map.plot);
+  map.leave = () => {
+    stop();
+    observer.disconnect();
+    setPlaying(map, false);
+  };
+  return map;
 }
 
-async function draw(Plotly, host, state) {
-  const data = state.data;
-  const plot = host.querySelector(".ftft-map-plot");
-  if (state.figureKey !== data.figure_key) {
-    state.figure = JSON.parse(data.figure);
-    state.figureKey = data.figure_key;
-  }
-  const kept = state.clearToken === data.clear_token ? ((plot.layout && plot.layout.selections) || []).slice(-1) : [];
-  const sameAxes = !plot.layout || plot.layout.uirevision === state.figure.layout.uirevision;
-  state.clearToken = data.clear_token;
-  state.drawn = (state.drawn || 0) + 1;
-  const traces = state.figure.data.map((trace) => {
-    if (trace.meta === "points") {
-      return { ...trace, selectedpoints: data.selected === null ? null : decodeIndices(data.selected) };
+// Numbers grow over reloads and over a map that is built anew, so that the server never takes a new event for an old one.
+function send(map, event, value) {
+  const number = Math.max(map.memory.number + 1, Date.now());
+  map.memory.number = number;
+  map.memory.events.push({ number, event, value });
+  map.setState("events", [...map.memory.events]);
+  return number;
+}
+
+// Draw a part, at most once a frame: the whole "view", the "selection", or only what lies "over" the points.
+function draw(map, part) {
+  map.parts = (map.parts || new Set()).add(part);
+  map.frame ??= requestAnimationFrame(() => {
+    const parts = map.parts;
+    map.parts = map.frame = null;
+    if (!map.places || !map.plot.clientWidth) return;
+    const isView = parts.has("view");
+    if (isView) {
+      map.area = areaOf(map);
+      map.index = null;
+      drawDensity(map);
     }
-    if (trace.meta === "x:selected") return { ...trace, y: data.marginals ? data.marginals.x : [] };
-    if (trace.meta === "y:selected") return { ...trace, x: data.marginals ? data.marginals.y : [] };
-    return { ...trace };
+    if (isView || parts.has("selection")) {
+      map.canvases.density.style.opacity = map.shown.selected === null ? 1 : 0.55;
+      drawPoints(map);
+      drawAxes(map);
+    }
+    drawOver(map);
+    if (isView || parts.has("selection")) tell(map);
   });
-  const layout = structuredClone(state.figure.layout);
-  Object.assign(layout, {
-    height: data.height,
-    width: plot.clientWidth,
-    dragmode: state.mode,
-    selections: sameAxes ? kept : [],
-    selectionrevision: state.drawn,
-  });
-  await Plotly.react(plot, traces, layout, CONFIG);
-  if (!state.listening) {
-    state.listening = true;
-    listen(plot, state);
-    toolbar(host, plot, state, Plotly);
-    new ResizeObserver(() => {
-      if (plot.clientWidth && Math.abs(plot.clientWidth - plot.layout.width) > 1) {
-        Plotly.relayout(plot, { width: plot.clientWidth });
-      }
-    }).observe(plot);
-  }
-  host.dataset.drawn = String(state.drawn); // lets a test wait for the picture
 }
 
-export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
+// What a test can wait for.
+function tell(map) {
+  const { selected } = map.shown;
+  map.drawn += 1;
+  Object.assign(map.host.dataset, {
+    key: map.data.key,
+    drawn: map.drawn,
+    points: map.places.rows.length,
+    selected: selected === null ? "" : selected.reduce((count, bit) => count + bit, 0),
+    epochs: map.data.epochs[0],
+    outlines: map.data.outlines.length,
+    answered: map.data.answered,
+  });
+}
+
+async function receive(map, data) {
+  map.newest = data;
+  map.plot.style.height = `${data.height - ROWS.tools - ROWS.legend - ROWS.foot}px`;
+  map.host.style.setProperty("--map-muted", data.theme.muted);
+  map.host.style.setProperty("--map-line", data.theme.grid);
+  map.memory.events = map.memory.events.filter((event) => event.number > data.answered);
+  const [places, colours] = await Promise.all([fetchFile(data.places), fetchFile(data.colours)]);
+  if (map.newest !== data) return;
+  show(map, data, places, colours);
+}
+
+function show(map, data, places, colours) {
+  const before = map.places;
+  const from = map.shown && { x: map.shown.x, y: map.shown.y };
+  const isNewFigure = places !== before || colours !== map.colours;
+  const isNewTheme = !map.data || map.data.theme.name !== data.theme.name;
+  const isNewLegend = isNewFigure || isNewTheme || JSON.stringify(map.data.legend_active) !== JSON.stringify(data.legend_active);
+  const glides = canGlide(map, before, places);
+  Object.assign(map, { data, places, colours });
+  if (map.pending && data.answered >= map.pending.number) map.pending = null;
+  if (!before || before.axes.join() !== places.axes.join() || before.ranges.join() !== places.ranges.join()) restoreView(map);
+  const selected = data.selected && unpackBits(data.selected.points, places.rows.length);
+  if (isNewFigure || isNewTheme) {
+    const colours256 = Uint8Array.from(palette(colours, data.theme).flat());
+    map.shown = { x: places.x, y: places.y, shades: shadesOf(colours), colours256, selected };
+    stopHover(map);
+  } else map.shown.selected = selected;
+  map.plot.setAttribute("aria-label", data.words);
+  map.host.querySelector(".ftft-map-wait").hidden = true;
+  drawFoot(map);
+  if (isNewLegend) drawLegend(map);
+  if (glides) {
+    map.area ??= areaOf(map);
+    glide(map, from, () => arrived(map));
+  } else setTimeout(() => arrived(map), 0);
+  map.draw(isNewFigure || isNewTheme ? "view" : "selection");
+}
+
+// The view of before, where the map has been built anew with the same axes; else the whole map.
+function restoreView(map) {
+  const { view } = map.memory;
+  const [x, y] = map.places.axes;
+  map.view = wholeView(map);
+  if (view && view.axes === `${x},${y}`) map.view = { x: view.x, y: view.y };
+  else if (map.data.window) map.view = { x: map.data.window.slice(0, 2), y: map.data.window.slice(2) };
+  map.whole.disabled = isWhole(map);
+}
+
+export default function ({ data, parentElement, setStateValue }) {
   const host = parentElement.querySelector(".ftft-map");
-  const state = (host.ftft ??= { mode: "lasso", queue: Promise.resolve() });
-  Object.assign(state, { data, send: setStateValue, trigger: setTriggerValue });
-  host.querySelector(".ftft-map-plot").style.minHeight = `${data.height}px`;
-  state.queue = state.queue
-    .then(() => loadPlotly(data.plotly_url))
-    .then((Plotly) => draw(Plotly, host, state))
-    .catch((error) => {
-      host.querySelector(".ftft-map-plot").textContent = `The map could not be drawn: ${error.message}`;
-    });
-  return () => setTimeout(() => host.isConnected || (window.Plotly && window.Plotly.purge(host.querySelector(".ftft-map-plot"))), 0);
+  const map = (host.ftft ??= createMap(host, data.key));
+  map.setState = setStateValue;
+  receive(map, data).catch((error) => {
+    if (map.newest !== data) return;
+    // The server forgets files that no page names any more; asked again, it names them anew.
+    map.failures = (map.failures || 0) + 1;
+    if (map.failures < 4) send(map, "lost", null);
+    else {
+      const wait = host.querySelector(".ftft-map-wait");
+      wait.hidden = false;
+      wait.textContent = `The map could not be drawn: ${error.message}`;
+    }
+  });
+  // Streamlit also calls this for a message that a newer one overtook, with the map still in place.
+  return () => setTimeout(() => host.isConnected || map.leave(), 0);
 }

@@ -1,13 +1,19 @@
-"""The data map in the browser: a component of our own around the Plotly.js of plotly's Python package.
+"""The data map in the browser: a component of our own.
 
-Owns what is sent to the browser and what comes back: geometry in data coordinates, a clicked row, a label of the
-legend, the part in view. It does not decide which examples are selected.
+Owns what is sent to the browser and what comes back: outlines in data coordinates, a clicked row, a part of the
+legend, an epoch, the part in view. It does not decide which examples are selected, and keeps none of it: the outlines
+and the selection that are drawn are those that it is given.
+
+The figure's numbers go to the browser once, as files; a new selection is one bit for each drawn point. All events
+come back in one value, a list of numbered events that the browser repeats until their number is answered, so that
+none is lost and none counts twice when Streamlit joins or repeats messages.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
+import dataclasses
+import functools
 import importlib.metadata
 import os
 import shutil
@@ -15,59 +21,53 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import plotly
 import streamlit as st
+from streamlit.runtime import get_instance
 
 from ftft_core.config import parse
-from ftft_core.errors import WorkspaceError
-from ftft_core.figures import Window
-from ftft_core.selection import BoxCondition, PolygonCondition
+from ftft_core.dynamics import BoolArray
+from ftft_core.errors import FTFTError, InputError, WorkspaceError, unknown
+from ftft_core.figures import LIGHT, DrawnMap, Window, theme_named, words
+from ftft_core.selection import BoxCondition, Condition, PolygonCondition
+from ftft_core.ui.frame import as_text
+from ftft_core.ui.map_markup import CSS, HTML
 
 STATIC_FOLDER = Path(__file__).resolve().parents[2] / "static"
 """Streamlit serves the folder `static` beside app.py."""
 
-HTML = '<div class="ftft-map"><div class="ftft-map-tools" role="toolbar"></div><div class="ftft-map-plot"></div></div>'
+SCRIPTS = ("data", "view", "points", "axes", "gestures", "legend", "foot", "saving", "component")
+"""The JavaScript's parts, `map_*.js` beside this module, in the order in which they are joined."""
 
-CSS = """
-.ftft-map { position: relative; width: 100%; }
-.ftft-map-tools { display: flex; gap: 2px; height: 28px; margin-left: 46px; }
-.ftft-map-tools button {
-  all: unset; box-sizing: border-box; cursor: pointer; padding: 2px 10px; border-radius: 4px;
-  font: 13px/22px var(--st-font); color: var(--st-text-color); opacity: 0.75;
-}
-.ftft-map-tools button:hover { background: var(--st-secondary-background-color); opacity: 1; }
-.ftft-map-tools button:focus-visible { outline: 2px solid var(--st-primary-color); }
-.ftft-map-tools button[aria-pressed="true"] {
-  background: var(--st-secondary-background-color); color: var(--st-primary-color); opacity: 1; font-weight: 600;
-}
-.ftft-map-whole { margin-left: auto !important; }
-.ftft-map-plot { width: 100%; overflow: hidden; }
-"""
+MODES = ("replace", "add", "subtract")
+Mode = Literal["replace", "add", "subtract"]
+Outline = PolygonCondition | BoxCondition
 
 
 @dataclass(frozen=True)
-class DrawnMap:
-    """A map figure ready to be sent: made once for a view, sent as often as the selection changes."""
+class LegendClick:
+    """What was chosen in a map's legend."""
 
-    figure_json: str
-    rows: npt.NDArray[np.int64]
-    """(drawn points,), row number of the data map of each."""
-    x_edges: npt.NDArray[np.float64]
-    y_edges: npt.NDArray[np.float64]
-
-    @property
-    def key(self) -> str:
-        """Changes exactly when the figure does."""
-        return hashlib.sha256(self.figure_json.encode()).hexdigest()[:16]
+    colour: str
+    """The score or column that the map is coloured by."""
+    values: tuple[str, ...] = ()
+    """What the chip stands for, several for "other"; empty for a score."""
+    low: float | None = None
+    """Lowest value of the bars of a score's legend; None where they are open below."""
+    high: float | None = None
+    """Highest value of the bars; None where they are open above."""
 
 
 _component = st.components.v2.component(
-    "ftft_data_map", html=HTML, css=CSS, js=Path(__file__).with_name("map_component.js").read_text("utf-8"),
+    "ftft_data_map",
+    html=HTML,
+    css=CSS,
+    js="\n".join(Path(__file__).with_name(f"map_{name}.js").read_text("utf-8") for name in SCRIPTS),
     isolate_styles=False,
-)  # fmt: skip
+)
 
 
 def show_map(
@@ -75,65 +75,111 @@ def show_map(
     *,
     key: str,
     axes: tuple[str, str],
-    selected: npt.NDArray[np.bool_] | None,
-    marginals: tuple[Sequence[int], Sequence[int]] | None,
-    clear_token: int,
-    report_view: bool,
-    height: int,
-    on_click: Callable[[int], None],
-    on_legend: Callable[[str], None],
+    selected: BoolArray | None,
+    outlines: Sequence[Condition] = (),
+    legend_active: Sequence[str] | tuple[float | None, float | None] | None = None,
+    epochs: tuple[int, int] = (1, 1),
+    focus_row: int | None = None,
+    file_name: str = "data-map",
+    report_view: bool = False,
+    height: int = 620,
+    on_gesture: Callable[[Outline, Mode], None],
+    on_click: Callable[[int, bool], None],
+    on_legend: Callable[[LegendClick], None] | None = None,
+    on_epochs: Callable[[int], None] | None = None,
+    on_clear: Callable[[], None] | None = None,
+    on_undo: Callable[[], None] | None = None,
+    on_redo: Callable[[], None] | None = None,
 ) -> None:
-    """Mount the map.
+    """Mount the map. The callbacks are called before the script (or the fragment around the map) runs again.
 
     :param axes: scores on x and y; they come back with an outline.
     :param selected: (examples,) membership over all examples; None when nothing is selected, so that nothing fades.
-    :param marginals: selected counts of the histograms along x and y.
-    :param clear_token: raising it takes the outline off the map and makes that of before count no more.
+    :param outlines: conditions to draw; those that are no outlines on these axes are left out, and what a negated one
+        takes away is dashed.
+    :param legend_active: values of the chips that are pressed, or the range of the score that is chosen.
+    :param epochs: counted epochs shown, and of how many; with one there is no slider.
+    :param focus_row: row of the map to put a ring around.
+    :param file_name: of a saved figure, without its ending.
     :param report_view: send the zoomed window, for maps of which only a sample is drawn.
-    :param on_click: called with the row number of a clicked point, before the page runs again.
-    :param on_legend: called with a label clicked in the legend, before the page runs again.
+    :param height: pixels of everything: tools, legend, map and foot.
+    :param on_gesture: called with an outline, and whether it replaces, adds or subtracts.
+    :param on_click: called with the row of a clicked point, and whether Shift was held.
     """
-    indices = None if selected is None else np.flatnonzero(selected[drawn.rows]).astype("<i4")
+    places, colours = drawn.places, drawn.colours
 
-    def clicked() -> None:
-        row = st.session_state[key].get("clicked")
-        if isinstance(row, int) and row in drawn.rows:
-            on_click(row)
+    def gesture(value: Any) -> None:
+        on_gesture(*gesture_condition(value, axes))
 
-    def legend() -> None:
-        label = st.session_state[key].get("legend")
-        if isinstance(label, str):
-            on_legend(label)
+    def clicked(value: Any) -> None:
+        row = value["row"]
+        if isinstance(row, int) and 0 <= row < len(places.x):
+            on_click(row, bool(value.get("additive")))
 
+    def legend(value: Any) -> None:
+        if on_legend is not None:
+            on_legend(_legend_click(value, drawn))
+
+    def epoch(value: Any) -> None:
+        if on_epochs is not None and isinstance(value, int) and 1 <= value <= epochs[1]:
+            on_epochs(value)
+
+    def call(callback: Callable[[], None] | None) -> Callable[[Any], None]:
+        return lambda _: None if callback is None else callback()
+
+    answers = {
+        "gesture": gesture,
+        "clicked": clicked,
+        "legend": legend,
+        "epochs": epoch,
+        "cleared": call(on_clear),
+        "undo": call(on_undo),
+        "redo": call(on_redo),
+        "lost": call(None),
+    }
+    theme = theme_named(st.context.theme.type)
     _component(
         key=key,
         data={
-            "plotly_url": plotly_url(),
-            "figure": drawn.figure_json,
-            "figure_key": drawn.key,
-            "axes": {"x": axes[0], "y": axes[1]},
-            "selected": None if indices is None else base64.b64encode(indices.tobytes()).decode("ascii"),
-            "marginals": None if marginals is None else {"x": list(marginals[0]), "y": list(marginals[1])},
-            "clear_token": clear_token,
+            "key": key,
+            "places": _file_url(places.content, f"{key}.places"),
+            "colours": _file_url(colours.content, f"{key}.colours"),
+            "selected": None if selected is None else _selected_message(drawn, selected),
+            "outlines": [message for outline in outlines if (message := _outline_message(outline, axes))],
+            "legend_active": None if legend_active is None else list(legend_active),
+            "epochs": list(epochs),
+            "focus": _place_of(drawn, focus_row),
+            "window": window_in_view(key, axes) if report_view else None,
             "report_view": report_view,
             "height": height,
+            "file_name": file_name,
+            "plotly_url": plotly_url(),
+            "theme": dataclasses.asdict(theme),
+            "print_theme": dataclasses.asdict(LIGHT),
+            "words": _words(drawn, axes, selected),
+            "answered": st.session_state.get(f"{key}.answered", 0),
         },
-        on_selection_change=_nothing,
-        on_view_change=_nothing,
-        on_clicked_change=clicked,
-        on_legend_change=legend,
+        on_events_change=functools.partial(_answer, key, answers),
+        on_view_change=lambda: None,  # Streamlit asks for a callback for every value that a component may send
     )
 
 
-def outline_drawn(key: str, clear_token: int) -> PolygonCondition | BoxCondition | None:
-    """Return the outline that the map under `key` reported last, or None if there is none or it was cleared since."""
-    reported = (st.session_state.get(key) or {}).get("selection")
-    if not isinstance(reported, Mapping) or reported.get("token") != clear_token:
-        return None
-    values = {name: value for name, value in reported.items() if name != "token"}
-    if reported.get("kind") == "box":
-        return parse(BoxCondition, values, what="The outline")
-    return parse(PolygonCondition, values, what="The outline")
+def gesture_condition(value: Any, axes: tuple[str, str]) -> tuple[Outline, Mode]:
+    """Return the outline that the browser sent, and how it joins those before it.
+
+    :raises InputError: if it is none on these axes, such as a polygon with two corners.
+    """
+    if not isinstance(value, Mapping):
+        raise InputError(f"An outline must be an object; received {type(value).__name__}.")
+    fields = dict(value)
+    mode = fields.pop("mode", "replace")
+    if mode not in MODES:
+        raise InputError(unknown("way to join an outline", mode, MODES))
+    if (fields.get("x"), fields.get("y")) != axes:
+        raise InputError(f"The outline is not on the axes {axes[0]} and {axes[1]}; draw it again.")
+    kind: type[Outline] = BoxCondition if fields.get("kind") == "box" else PolygonCondition
+    outline: Outline = parse(kind, fields, what="The outline")
+    return outline, mode
 
 
 def window_in_view(key: str, axes: tuple[str, str]) -> Window | None:
@@ -144,7 +190,93 @@ def window_in_view(key: str, axes: tuple[str, str]) -> Window | None:
     numbers = view.get("window")
     if not isinstance(numbers, list) or len(numbers) != 4 or not all(isinstance(n, int | float) for n in numbers):
         return None
-    return (float(numbers[0]), float(numbers[1]), float(numbers[2]), float(numbers[3]))
+    low_x, high_x, low_y, high_y = (float(number) for number in numbers)
+    return (low_x, high_x, low_y, high_y) if low_x < high_x and low_y < high_y else None
+
+
+def _answer(key: str, answers: Mapping[str, Callable[[Any], None]]) -> None:
+    """Call the callbacks of all events that were not answered before, in their order."""
+    events = (st.session_state.get(key) or {}).get("events")
+    for event in events if isinstance(events, list) else ():
+        number, name = event.get("number"), event.get("event")
+        if not isinstance(number, int) or number <= st.session_state.get(f"{key}.answered", 0) or name not in answers:
+            continue
+        st.session_state[f"{key}.answered"] = number
+        try:
+            answers[name](event.get("value"))
+        except FTFTError as failure:
+            st.toast(as_text(" ".join([failure.message, *failure.problems])), icon=":material/error:")
+
+
+def _legend_click(value: Any, drawn: DrawnMap) -> LegendClick:
+    """Return the click that the browser sent, if it is on this map's legend.
+
+    :raises InputError: if it is not.
+    """
+    colours = drawn.colours
+    if colours.limits is None:
+        for chip in colours.chips:
+            if chip.values and list(chip.values) == value.get("values"):
+                return LegendClick(colours.name, values=chip.values)
+    else:
+        first, last = value.get("first"), value.get("last")
+        if isinstance(first, int) and isinstance(last, int) and 0 <= first <= last < len(colours.bars):
+            is_whole_range = colours.bars[0][0] < colours.bars[0][1]
+            return LegendClick(
+                colours.name,
+                low=None if first == 0 and is_whole_range else colours.bars[first][0],
+                high=None if last == len(colours.bars) - 1 and is_whole_range else colours.bars[last][1],
+            )
+    raise InputError("The legend has changed; choose in it again.")
+
+
+def _selected_message(drawn: DrawnMap, selected: BoolArray) -> dict[str, Any]:
+    points = selected[drawn.places.rows]
+    x, y, correctness = drawn.places.bar_counts(selected)
+    return {
+        "points": base64.b64encode(np.packbits(points, bitorder="little").tobytes()).decode("ascii"),
+        "x": x,
+        "y": y,
+        "correctness": correctness,
+    }
+
+
+def _outline_message(outline: Condition, axes: tuple[str, str]) -> dict[str, Any] | None:
+    if not isinstance(outline, PolygonCondition | BoxCondition) or (outline.x, outline.y) not in (axes, axes[::-1]):
+        return None
+    is_turned = (outline.x, outline.y) != axes
+    common = {"kind": outline.kind, "dashed": bool(getattr(outline, "negated", False))}
+    if isinstance(outline, BoxCondition):
+        ranges = [sorted(outline.x_range), sorted(outline.y_range)]
+        x_range, y_range = ranges[::-1] if is_turned else ranges
+        return {**common, "x_range": x_range, "y_range": y_range}
+    return {**common, "points": [point[::-1] if is_turned else point for point in outline.points]}
+
+
+def _place_of(drawn: DrawnMap, row: int | None) -> list[float] | None:
+    if row is None or not 0 <= row < len(drawn.places.x):
+        return None
+    place = [float(drawn.places.x[row]), float(drawn.places.y[row])]
+    return place if np.isfinite(place).all() else None
+
+
+def _words(drawn: DrawnMap, axes: tuple[str, str], selected: BoolArray | None) -> str:
+    """What someone hears who does not see the map."""
+    chosen = "nothing selected" if selected is None else f"{int(selected.sum()):,} selected"
+    return (
+        f"Data map of {words(axes[0])} against {words(axes[1])}, coloured by {words(drawn.colours.name)}: "
+        f"{len(drawn.places.x):,} examples, {chosen}"
+    )
+
+
+def _file_url(content: bytes, name: str) -> str:
+    """Address of bytes that this tab's map needs; kept as long as the page that named them is the newest."""
+    return _based(get_instance().media_file_mgr.add(content, "application/octet-stream", f"ftft.{name}"))
+
+
+def _based(path: str) -> str:
+    base = str(st.get_option("server.baseUrlPath")).strip("/")
+    return f"{'/' + base if base else ''}{path}"
 
 
 @st.cache_resource(show_spinner=False)
@@ -164,12 +296,7 @@ def plotly_url() -> str:
             os.replace(part.name, target)
         except OSError as failure:
             raise WorkspaceError(
-                f"The map needs a copy of plotly.min.js in {STATIC_FOLDER}, which cannot be written "
+                f"Saving figures needs a copy of plotly.min.js in {STATIC_FOLDER}, which cannot be written "
                 f"({failure.strerror}). Copy {source} to {target}."
             ) from failure
-    base = str(st.get_option("server.baseUrlPath")).strip("/")
-    return f"{'/' + base if base else ''}/app/static/{target.name}"
-
-
-def _nothing() -> None:
-    """Streamlit asks for a callback for every value that a component may send."""
+    return _based(f"/app/static/{target.name}")

@@ -29,7 +29,7 @@ from ftft_core.selection import (
     filter_columns,
 )
 from ftft_core.ui.frame import as_text
-from ftft_core.ui.map_component import outline_drawn
+from ftft_core.ui.map_component import Outline
 
 TEXT_COLUMNS = {"text", "text_pair"}
 """Columns of a filter that are not in a data map; the workspace fetches them."""
@@ -167,7 +167,7 @@ def draw_chips(chips: tuple[Chip, ...]) -> None:
 def _conditions(data_map: pd.DataFrame, map_key: str, axes: tuple[str, str]) -> tuple[list[Condition], list[Chip]]:
     conditions: list[Condition] = []
     chips: list[Chip] = []
-    outline = outline_drawn(map_key, clear_token())
+    outline: Outline | None = st.session_state.get(f"{map_key}.outline.{clear_token()}")
     if outline is not None:
         conditions.append(outline)
         name = "lasso" if outline.kind == "polygon" else "box"
@@ -204,6 +204,11 @@ def _bounds(column: pd.Series) -> tuple[float, float]:
 def _threshold_key(axis: str, bounds: tuple[float, float]) -> str:
     """Name the slider after its ends too: another map has other ends, and its slider starts anew."""
     return f"rule.threshold.{axis}.{bounds[0]:.2f}.{bounds[1]:.2f}"
+
+
+def keep_outline(map_key: str, outline: Outline) -> None:
+    """Take an outline drawn on the map under `map_key` into the selection, in place of the one before."""
+    st.session_state[f"{map_key}.outline.{clear_token()}"] = outline
 
 
 def _clear() -> None:
