@@ -85,27 +85,24 @@ def suite_of_run(connection: Connection, run_no: int) -> tuple[int, tuple[str, .
 def read_logits(connection: Connection, run_no: int, epochs: Sequence[int]) -> EpochLogits:
     """Give the logits of some counted epochs of a run."""
     suite_no, label_names = suite_of_run(connection, run_no)
-    num_rows = int(
-        fetch_one(
-            connection,
-            "SELECT count(*) FROM base.dynamics WHERE run_no = ? AND list_contains(?, epoch)",
-            [run_no, list(epochs)],
-        )[0]
-    )
+    # The bounds let the database pass over whole blocks of other epochs.
+    rows_of = "FROM base.dynamics WHERE run_no = ? AND epoch BETWEEN ? AND ? AND list_contains(?, epoch)"
+    values_of = [run_no, min(epochs), max(epochs), list(epochs)]
+    num_rows = int(fetch_one(connection, f"SELECT count(*) {rows_of}", values_of)[0])
     epoch, position = np.empty(num_rows, dtype=np.int32), np.empty(num_rows, dtype=np.int64)
     values = np.empty((num_rows, len(label_names)), dtype=np.float32)
     # Batch by batch, so that the rows are never held twice.
-    query = "SELECT epoch, position, logits FROM base.dynamics WHERE run_no = ? AND list_contains(?, epoch)"
+    query = f"SELECT epoch, position, logits {rows_of}"
     start = 0
-    for batch in connection.sql(query, params=[run_no, list(epochs)]).to_arrow_reader(_ROWS_AT_ONCE):
+    for batch in connection.sql(query, params=values_of).to_arrow_reader(_ROWS_AT_ONCE):
         rows = slice(start, start + batch.num_rows)
         epoch[rows] = batch.column(0).to_numpy()
         position[rows] = batch.column(1).to_numpy()
         values[rows] = batch.column(2).flatten().to_numpy().reshape(-1, len(label_names))
         start = rows.stop
     positions, logits = _in_order(np.asarray(epochs, dtype=np.int32), epoch, position, values)
-    frame = _examples(connection, suite_no, label_names, positions, ids=False)
-    return EpochLogits(tuple(epochs), positions, frame["label"].astype(np.int64), logits)
+    examples = _examples(connection, suite_no, label_names, positions, ids=False)
+    return EpochLogits(tuple(epochs), positions, examples["label"].astype(np.int64), logits)
 
 
 def _in_order(

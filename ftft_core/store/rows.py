@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,13 +37,17 @@ def fetch_first(connection: Connection, query: str, values: Sequence[object] = (
     return tuple(rows[0]) if rows else None
 
 
-def fetch_one(connection: Connection, query: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
+def fetch_one(
+    connection: Connection, query: str, values: Sequence[object] | Mapping[str, object] = ()
+) -> tuple[Any, ...]:
     """Run a query that gives exactly one row, and give it."""
-    rows = connection.execute(query, list(values)).fetchall()
+    given = dict(values) if isinstance(values, Mapping) else list(values)
+    rows = connection.execute(query, given).fetchall()
     assert len(rows) == 1, query
     return tuple(rows[0])
 
 
-def fetch_table(connection: Connection, query: str, values: Sequence[object] = ()) -> pa.Table:
+def fetch_table(connection: Connection, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> pa.Table:
     """Run a query and give its rows as an Arrow table."""
-    return connection.sql(query, params=list(values)).to_arrow_table()
+    given = dict(values) if isinstance(values, Mapping) else list(values)
+    return connection.sql(query, params=given).to_arrow_table()

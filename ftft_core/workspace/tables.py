@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -12,7 +15,18 @@ from ftft_core.dynamics import TrainingDynamics
 from ftft_core.store import dynamics as dynamics_store
 from ftft_core.store import map_frames
 from ftft_core.store import runs as run_store
+from ftft_core.store import tables as table_store
 from ftft_core.workspace.base import WorkspaceBase
+
+
+@dataclass(frozen=True, eq=False)
+class TablePage:
+    """Some of the rows that a selection and a search leave."""
+
+    total: int
+    """How many they leave in all."""
+    rows: pd.DataFrame
+    """One row per example of the page: `ROW_COLUMNS`."""
 
 
 class Tables(WorkspaceBase):
@@ -55,6 +69,58 @@ class Tables(WorkspaceBase):
         with self.database.reading() as connection:
             run_no, _ = run_store.find_run(connection, reference)
             return map_frames.compute_map_frame(connection, run_no, map_frames.first_epochs(connection, run_no))
+
+    def selection_rows(
+        self,
+        reference: str,
+        positions: npt.NDArray[np.int64] | None,
+        *,
+        order: str | None = None,
+        descending: bool = False,
+        search: str | None = None,
+        regex: bool = False,
+        offset: int = 0,
+        limit: int = 50,
+        order_values: npt.NDArray[np.floating[Any]] | None = None,
+    ) -> TablePage:
+        """Give a page of the selected examples of a run, with their texts, scores and marks.
+
+        :param positions: rows of the training split (`position` of the map frame); all of the map's when None.
+        :param order: a score, `label`, `predicted_label`, `group`, `text_length` or `example_id`; file order when None.
+            Labels go in the suite's order. Ties go by file order, nulls come last in both directions.
+        :param search: only examples one of whose texts contains this, case ignored.
+        :param regex: take `search` as a regular expression (RE2, case ignored).
+        :param order_values: (rows of the map frame,) numbers to sort by instead, such as another epoch's score; NaN
+            counts as null.
+        :raises InputError: for an unknown order, an expression that does not compile, or an offset or limit below 0.
+        """
+        with self.database.reading() as connection:
+            run_no, _ = run_store.find_run(connection, reference)
+            query = table_store.RowQuery(run_no, positions, order, descending, search, regex, order_values)
+            return TablePage(*table_store.read_page(connection, query, offset=offset, limit=limit))
+
+    def selection_place(
+        self,
+        reference: str,
+        positions: npt.NDArray[np.int64] | None,
+        position: int,
+        *,
+        order: str | None = None,
+        descending: bool = False,
+        search: str | None = None,
+        regex: bool = False,
+        order_values: npt.NDArray[np.floating[Any]] | None = None,
+    ) -> int | None:
+        """Give the 0-based place of one example among those that `selection_rows` pages through.
+
+        :param position: its row of the training split.
+        :returns: the place, hence the page `place // limit`; None when it is not among them.
+        :raises InputError: as `selection_rows`.
+        """
+        with self.database.reading() as connection:
+            run_no, _ = run_store.find_run(connection, reference)
+            query = table_store.RowQuery(run_no, positions, order, descending, search, regex, order_values)
+            return table_store.find_place(connection, query, position)
 
     def mean_probabilities(self, reference: str, *, epochs: int | None = None) -> npt.NDArray[np.float32]:
         """Give the mean over the counted epochs of each class's probability, in the rows of `map_frame`.
