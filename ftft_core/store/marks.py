@@ -185,8 +185,8 @@ def read_marks(connection: Connection, suite_no: int, positions: NDArray[np.int6
         )
     finally:
         connection.unregister("asked")
-    lists = {name: pd.Series(frame[name].to_pylist(), dtype=object) for name in ("tags", "notes")}
-    return frame.drop_columns(list(lists)).to_pandas().assign(**lists)[frame.column_names]
+    plain = {name: pd.Series(frame[name].to_pylist(), dtype=object) for name in ("tags", "proposed_label", "notes")}
+    return frame.drop_columns(list(plain)).to_pandas().assign(**plain)[frame.column_names]
 
 
 def list_actions(
