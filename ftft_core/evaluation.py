@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from ftft_core.modeling.batching import make_batch, padded_lengths
+from ftft_core.modeling.batching import length_batches, make_batch
 from ftft_core.suites import TokenisedSplit
 
 _TOKENS_PER_BATCH = 8192
@@ -53,16 +53,7 @@ def evaluation_batches(
     lengths: NDArray[np.integer], rows: NDArray[np.integer]
 ) -> list[tuple[NDArray[np.integer], int]]:
     """Cut `rows` into batches of similar length: pairs of rows and their padded length, longest first."""
-    padded = padded_lengths(lengths)
-    order = rows[np.argsort(-padded[rows], kind="stable")]
-    batches = []
-    start = 0
-    while start < len(order):
-        length = int(padded[order[start]])
-        end = start + max(1, _TOKENS_PER_BATCH // length)
-        batches.append((order[start:end], length))
-        start = end
-    return batches
+    return length_batches(lengths, rows, tokens_per_batch=_TOKENS_PER_BATCH)
 
 
 def _forward(

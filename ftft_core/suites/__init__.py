@@ -16,7 +16,7 @@
 Owns no training and no database: a suite is data, checked.
 """
 
-from ftft_core.suites.canonical import read_suite, write_suite
+from ftft_core.suites.canonical import count_examples, iterate_texts, read_suite, write_suite
 from ftft_core.suites.loading import load_suite
 from ftft_core.suites.sample import build_sample_suite
 from ftft_core.suites.spec import SuiteSpec, read_spec
@@ -35,6 +35,8 @@ __all__ = [
     "SuiteSpec",
     "TokenisedSplit",
     "build_sample_suite",
+    "count_examples",
+    "iterate_texts",
     "load_suite",
     "read_spec",
     "read_suite",

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,42 @@ def read_suite(folder: str | Path, splits: Sequence[str] | None = None) -> Suite
         training_fingerprint=header["training_fingerprint"],
         warnings=tuple(header["warnings"]),
     )
+
+
+def count_examples(folder: str | Path, split: str) -> int:
+    """Give the number of examples of a split that `write_suite` wrote.
+
+    :raises FingerprintError: the file is missing or damaged.
+    """
+    with _open_split(Path(folder), split) as file:
+        return int(file.metadata.num_rows)
+
+
+def iterate_texts(folder: str | Path, split: str, *, batch_size: int, start: int = 0) -> Iterator[Split]:
+    """Give the texts of a split in file order, some at a time, so that few are in memory.
+
+    Each batch is a split whose examples have the columns `text` and `text_pair` alone; fingerprints are not checked.
+
+    :param start: rows to leave out at the beginning, a multiple of `batch_size`.
+    :raises FingerprintError: the file is missing or damaged.
+    """
+    with _open_split(Path(folder), split) as file:
+        position = 0
+        for batch in file.iter_batches(batch_size=batch_size, columns=["text", "text_pair"]):
+            if position >= start:
+                texts = {
+                    name: pandas.Series(batch.column(name).to_pylist(), dtype=object) for name in batch.schema.names
+                }
+                yield Split(split, split, pandas.DataFrame(texts), None, "")
+            position += batch.num_rows
+
+
+def _open_split(folder: Path, split: str) -> pyarrow.parquet.ParquetFile:
+    try:
+        return pyarrow.parquet.ParquetFile(folder / f"{split}.parquet")
+    except (OSError, ValueError, pyarrow.ArrowException) as failure:
+        said = " ".join(str(failure).split())
+        raise FingerprintError(f"The suite in {folder} is damaged: {split}.parquet cannot be read ({said}).") from None
 
 
 def _read_split(folder: Path, entry: dict[str, Any]) -> Split:
