@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from ftft_core.cli.app import Settings, cli, pass_settings
-from ftft_core.cli.output import print_json, print_table, print_text, write_frame
+from ftft_core.cli.output import print_json, print_table, print_text
 from ftft_core.errors import FTFTError
 from ftft_core.selection import Recipe, SetCondition, expression_names
 from ftft_core.workspace import BALANCE_WAYS, RemadeSubset, SubsetComparison, SubsetRecord, Workspace
+from ftft_core.workspace.exports import FORMATS
 
 _seed = click.option(
     "--seed", type=click.IntRange(min=0), metavar="N", default=0, help="Seed of the draw. [default: 0]"
@@ -176,14 +177,16 @@ def rename(settings: Settings, subset: str, name: str) -> None:
 @subset_group.command("export")
 @click.argument("subset")
 @click.argument("file")
+@click.option(
+    "--format", "kind", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}; by FILE's ending when left out."
+)
+@click.option("--run", metavar="RUN", help="Add the scores of this run.")
 @pass_settings
-def export_subset(settings: Settings, subset: str, file: str) -> None:
-    """Write the examples of a subset, with their texts, to a .csv, .parquet or .jsonl file."""
+def export_subset(settings: Settings, subset: str, file: str, kind: str | None, run: str | None) -> None:
+    """Write the examples of a subset, with their texts, to a .csv, .jsonl or .parquet FILE, or a folder of datasets."""
     workspace = settings.open()
     record = workspace.subset(subset)
-    members = workspace.subset_examples(subset)
-    examples = workspace.examples(record.suite, "train", members["example_id"].tolist())
-    path = write_frame(examples.assign(weight=members["weight"]).dropna(axis="columns", how="all"), file)
+    path = workspace.export_subset(record.subset, file, run=run, file_format=kind)
     if settings.as_json:
         print_json({**_facts(record), "file": path})
     else:

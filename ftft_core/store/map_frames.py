@@ -82,6 +82,11 @@ def suite_of_run(connection: Connection, run_no: int) -> tuple[int, tuple[str, .
     return int(suite_no), tuple(labels)
 
 
+def suite_labels(connection: Connection, suite_no: int) -> tuple[str, ...]:
+    """Give the labels of a suite, in the order of the logits."""
+    return tuple(fetch_one(connection, "SELECT labels FROM base.suites WHERE suite_no = ?", [suite_no])[0])
+
+
 def read_logits(connection: Connection, run_no: int, epochs: Sequence[int]) -> EpochLogits:
     """Give the logits of some counted epochs of a run."""
     suite_no, label_names = suite_of_run(connection, run_no)

@@ -25,6 +25,9 @@ from ftft_core.store.rows import fetch_one, fetch_table
 IntArray = npt.NDArray[np.int64]
 
 _EXAMPLE_COLUMNS = ("example_id", "text", "text_pair", "label", "group")
+ROWS_IN_A_BATCH = 20_000
+"""Examples whose texts are read together for a file."""
+
 ROW_COLUMNS = (
     *("position", "example_id", "text", "text_pair", "label", "predicted_label", "group"),
     *SCORE_COLUMNS,
@@ -172,6 +175,36 @@ def read_rows(connection: Connection, run_no: int, positions: IntArray) -> pd.Da
     suite_no, _ = suite_of_run(connection, run_no)
     table = read_table(connection, suite_no, positions, ROW_COLUMNS, run_no=run_no)
     return table.to_pandas()
+
+
+def export_columns(connection: Connection, suite_no: int, *, with_scores: bool) -> list[str]:
+    """Give the columns of an export: those of the examples that hold anything, and the scores where asked for."""
+    held = fetch_one(
+        connection,
+        'SELECT count(text), count(text_pair), count("group") FROM base.examples'
+        " WHERE suite_no = ? AND split = 'train'",
+        [suite_no],
+    )
+    empty = {name for name, count in zip(("text", "text_pair", "group"), held, strict=True) if count == 0}
+    columns = [name for name in _EXAMPLE_COLUMNS if name not in empty]
+    return [*columns, "predicted_label", *SCORE_COLUMNS] if with_scores else columns
+
+
+def read_batches(
+    connection: Connection,
+    suite_no: int,
+    positions: IntArray,
+    columns: Sequence[str],
+    *,
+    run_no: int | None = None,
+    weights: npt.NDArray[np.float64] | None = None,
+    as_json: bool = False,
+) -> Iterator[pa.Table]:
+    """Give `read_table` in batches, at least one, so that not all texts are in memory together."""
+    for start in range(0, max(len(positions), 1), ROWS_IN_A_BATCH):
+        rows = slice(start, start + ROWS_IN_A_BATCH)
+        weight = None if weights is None else weights[rows]
+        yield read_table(connection, suite_no, positions[rows], columns, run_no=run_no, weights=weight, as_json=as_json)
 
 
 def read_table(
