@@ -7,6 +7,7 @@ the same fields. A suite's spec lives in `suites`, a recipe in `experiments`; bo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -99,6 +100,12 @@ class BudgetConfig(Config):
             said = ", ".join(f"{name}={value:g}" for name, value in given.items()) or "none"
             raise ValueError(f"the budget needs exactly one of epochs, max_steps and max_flops; received {said}")
         return self
+
+    def num_steps(self, num_examples: int, batch_size: int) -> int | None:
+        """Optimizer steps that it comes to, at least 1; None for a budget in FLOPs, which depends on the texts."""
+        if self.epochs is None:
+            return self.max_steps
+        return max(1, round(self.epochs * math.ceil(num_examples / batch_size)))
 
 
 METHODS = {

@@ -38,6 +38,8 @@ def test_the_tour_of_the_readme_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Out of distribution" in done.stdout
     assert "Rank correlation" in done.stdout
+    # Its recipe finds the runs that were trained by hand.
+    assert "4 runs, 3 of them finished already, 1 to do" in done.stderr
     assert (tmp_path / "dynamics" / "training_dynamics" / "dynamics_epoch_0.jsonl").exists()
     assert len((tmp_path / "third.jsonl").read_text(encoding="utf-8").splitlines()) == round(0.33 * 140)
 

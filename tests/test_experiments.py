@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-from ftft_core.config import RunConfig
+from ftft_core.config import BudgetConfig, RunConfig
 from ftft_core.errors import InputError, NotFoundError, RunError
 from ftft_core.experiments import PlannedRun, Recipe, plan_experiment, read_recipe, run_experiment
 from ftft_core.experiments import running as running_module
@@ -276,6 +276,19 @@ def test_runs_that_were_trained_by_hand_are_used(instant: Instant, tmp_path: Pat
     instant.workspace.remove_run(row["run_id"])
     mine = instant.workspace.submit(by_name)
     assert conduct(instant.workspace, recipe)[1].run_id == mine
+
+
+def test_a_budget_in_epochs_is_the_one_in_steps_that_it_comes_to(instant: Instant, tmp_path: Path) -> None:
+    recipe = toy_recipe(instant, tmp_path, methods=["erm"], seeds=[0])
+    training = recipe.training.of("main")
+    model = recipe.main_model.model
+    others = [BudgetConfig(epochs=5), BudgetConfig(max_flops=6e6)]
+    for budget in (*others, BudgetConfig(epochs=6)):
+        mine = instant.workspace.submit(RunConfig(suite="toy", model=model, budget=budget, training=training))
+    assert [run.run_id for run in conduct(instant.workspace, recipe)] == [mine]
+    in_steps = toy_recipe(instant, tmp_path, methods=["erm"], seeds=[0], epochs=None, max_steps=48)
+    assert [run.run_id for run in conduct(instant.workspace, in_steps)] == [mine]
+    assert len(instant.trained) == 3
 
 
 def test_imported_runs_do_not_stand_in_the_way(instant: Instant, tmp_path: Path) -> None:

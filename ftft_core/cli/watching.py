@@ -13,7 +13,7 @@ from ftft_core.experiments import PlannedRun
 from ftft_core.run_folder import ENDED
 from ftft_core.workspace import RunProgress, Workspace
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.2
 _QUIET_SECONDS = 15.0
 """Without a terminal, a line is printed this often."""
 

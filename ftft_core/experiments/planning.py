@@ -6,7 +6,6 @@ reference's map, and matched ERM needs the cost of FTFT. Two methods that use th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -188,7 +187,9 @@ class _Planner:
         return f"{100 * fraction:.3g} %" if len(self.recipe.fraction) > 1 else ""
 
     def _steps(self, epochs: float, part: str) -> int:
-        return max(1, round(epochs * math.ceil(self.num_train / self.recipe.training.of(part).batch_size)))
+        num_steps = BudgetConfig(epochs=epochs).num_steps(self.num_train, self.recipe.training.of(part).batch_size)
+        assert num_steps is not None
+        return num_steps
 
     def _work(self, steps: int) -> float:
         return steps * self.num_layers[model_key(self.recipe.main_model.model, self.recipe.main_model.layers)]

@@ -1,14 +1,15 @@
 """Running a plan: only what is missing, in order, and going on where an interruption left it.
 
-A run that is wanted is recognised by its configuration (its name aside) on the same data: a finished one is used as
-it is, one that was stopped is resumed, and only what nobody trained yet is queued.
+A run that is wanted is recognised by its configuration (its name aside, and a budget in epochs taken for the steps
+that it comes to) on the same data: a finished one is used as it is, one that was stopped is resumed, and only what
+nobody trained yet is queued.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pydantic
 
@@ -23,7 +24,7 @@ from ftft_core.workspace import Workspace
 Watch = Callable[[Sequence[PlannedRun]], None]
 """Is shown the plan, over and over, while it is worked off."""
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.25
 
 
 def plan_experiment(workspace: Workspace, recipe: Recipe) -> list[PlannedRun]:
@@ -102,9 +103,10 @@ def _advance(
     rows = workspace.runs()
     # Of several, a finished one; else the newest. What another tool trained has no configuration.
     ranked = sorted(rows[rows["config"] != "{}"].to_dict("records"), key=lambda row: row["status"] == "finished")
-    known = {(row["suite_fingerprint"], _stored_identity(row["config"])): row["run_id"] for row in ranked}
+    suites, subsets = workspace.suites().set_index("suite"), workspace.subsets().set_index("subset")
+    sizes = {**suites["num_train"].to_dict(), **subsets["size"].to_dict()}
+    known = {(row["suite_fingerprint"], _stored_identity(row["config"], sizes)): row["run_id"] for row in ranked}
     statuses = dict(zip(rows["run_id"], zip(rows["status"], rows["message"], strict=True), strict=True))
-    fingerprints = dict(zip(workspace.suites()["suite"], workspace.suites()["fingerprint"], strict=True))
     done: dict[str, str] = {}
     by_key = {run.key: run for run in planned}
     for run in planned:
@@ -121,7 +123,7 @@ def _advance(
                 continue
             try:
                 config = workspace.resolve(run.make_config(workspace, done))
-                run.run_id = known.get((fingerprints[config.suite], identity(config)))
+                run.run_id = known.get((suites.loc[config.suite, "fingerprint"], _identity(config, sizes)))
                 if run.run_id is None and start:
                     run.run_id = workspace.submit(config)
             except FTFTError as error:
@@ -141,15 +143,22 @@ def _advance(
             done[run.key] = run.run_id
 
 
-def _stored_identity(config: str) -> str | None:
+def _stored_identity(config: str, sizes: Mapping[str, int]) -> str | None:
     """Give the identity of a stored configuration; None for one that this version would not accept."""
     try:
-        return identity(RunConfig.model_validate_json(config))
+        return _identity(RunConfig.model_validate_json(config), sizes)
     except pydantic.ValidationError:
         return None
 
 
-def identity(config: RunConfig) -> str:
-    """Give what makes two runs the same: everything that changes the result, so neither name nor checkpoints."""
+def _identity(config: RunConfig, sizes: Mapping[str, int]) -> str:
+    """Give what makes two runs the same: everything that changes the result, so neither name nor checkpoints.
+
+    :param sizes: training examples of each suite, by name, and of each subset, by id.
+    """
     values = config.model_dump(mode="json", exclude={"name": True, "training": {"checkpoint_seconds"}})
+    num_examples = sizes.get(config.subset or config.suite)
+    if num_examples is not None:
+        num_steps = config.budget.num_steps(num_examples, config.training.batch_size)
+        values["budget"] = {"max_flops": config.budget.max_flops, "max_steps": num_steps}
     return json.dumps(values, sort_keys=True)

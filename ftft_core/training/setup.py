@@ -128,10 +128,9 @@ def prepare(folder: RunFolder) -> Setup:
 
 def count_steps(budget: BudgetConfig, order: BatchOrder, meter: FlopMeter) -> int:
     """Give the optimizer steps of a budget, at least 1."""
-    if budget.max_steps is not None:
-        return budget.max_steps
-    if budget.epochs is not None:
-        return max(1, round(budget.epochs * order.steps_per_epoch))
+    num_steps = budget.num_steps(len(order.lengths), order.batch_size)
+    if num_steps is not None:
+        return num_steps
     assert budget.max_flops is not None
     num_epochs = budget.max_flops / sum(meter.training(batch.shape) for batch in order.epoch(0))
     if num_epochs > _MOST_EPOCHS_BY_FLOPS:
