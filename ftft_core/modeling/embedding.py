@@ -14,11 +14,12 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from ftft_core.errors import InputError, RunError
 from ftft_core.modeling.batching import PAD_MULTIPLE, length_batches, make_batch
 from ftft_core.modeling.device import make_accelerator
-from ftft_core.modeling.encoder import Tokenizer, load_classifier, load_tokenizer, longest_input
+from ftft_core.modeling.encoder import load_classifier, load_tokenizer, longest_input
 from ftft_core.suites import Split, tokenise
 
 _TOKENS_PER_BATCH = 8192

@@ -109,8 +109,9 @@ def _find_neighbours(
             part.go_back(start)
         for first in range(start, num_examples, chunk_rows):
             rows = range(first, min(first + chunk_rows, num_examples))
-            for part, found in zip(parts, finder.nearest(rows, k), strict=True):
-                part.append(found)
+            neighbours, cosines = finder.nearest(rows, k)
+            parts[0].append(neighbours)
+            parts[1].append(cosines)
             report("neighbours", rows.stop, num_examples)
     for part in parts:
         part.finish()

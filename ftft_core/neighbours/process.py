@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import filelock
 import psutil
@@ -42,7 +43,13 @@ def start(workspace: Path, folder: NeighboursFolder, *, model: str, location: st
             )
         if (embedding / "about.json").exists():
             return EmbeddingState("finished", "was there already", model)
-        facts = {"model": model, "embedding": embedding.name, "stage": "starting", "done": 0, "total": 0}
+        facts: dict[str, Any] = {
+            "model": model,
+            "embedding": embedding.name,
+            "stage": "starting",
+            "done": 0,
+            "total": 0,
+        }
         command = [sys.executable, "-m", "ftft_core.neighbours", str(workspace), folder.suite_folder.name]
         with folder.log.open("wb") as log:
             child = subprocess.Popen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -167,7 +168,7 @@ class Neighbours(Suites, Runs):
             )
         return NeighboursFolder(folder)
 
-    def _newest(self, suite: str, model: str | None) -> dict[str, object]:
+    def _newest(self, suite: str, model: str | None) -> dict[str, Any]:
         return self._neighbours_folder(suite).newest(suite, None if model is None else self._embedding_model(model))
 
     def _embedding_model(self, model: str) -> str:
