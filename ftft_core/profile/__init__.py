@@ -15,7 +15,7 @@ map's rows. An empty selection, or one without a rest, is no error: what has no 
 from ftft_core.profile.composition import given_against_predicted, length_quantiles, shares
 from ftft_core.profile.curves import RunProbabilities, curve_quartiles, run_probabilities
 from ftft_core.profile.label_issues import IN_SAMPLE, label_issues
-from ftft_core.profile.scores import RankedScores, contrast, percentiles, rank_scores
+from ftft_core.profile.scores import RankedScores, contrast, percentiles, rank_scores, score_words
 from ftft_core.profile.summary import Profile, ProfileSource, describe, percent, profile_source
 from ftft_core.profile.tokens import WordIndex, build_word_index, read_word_index, write_word_index
 from ftft_core.profile.words import distinctive_words
@@ -41,6 +41,7 @@ __all__ = [
     "rank_scores",
     "read_word_index",
     "run_probabilities",
+    "score_words",
     "shares",
     "write_word_index",
 ]

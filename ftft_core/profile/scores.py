@@ -26,6 +26,8 @@ _MISSING = MOST_RANKS
 LENGTH = "num_words"
 """Name of the text length in words, where it is ranked beside the scores."""
 
+_WORDS = {"aum": "AUM", "el2n": "EL2N", LENGTH: "length in words"}
+
 
 @dataclass(frozen=True, eq=False)
 class _Ranks:
@@ -96,6 +98,12 @@ def percentiles(ranked: RankedScores, row: int) -> dict[str, float]:
         else:
             found[name] = (ranks.counts[:code].sum() + (ranks.counts[code] - 1) / 2) / others
     return found
+
+
+def score_words(name: str) -> str:
+    """Word the name of a score, such as `Forgetting events`."""
+    words = _WORDS.get(name, name.replace("_", " "))
+    return words[0].upper() + words[1:]
 
 
 def _ranks(values: npt.NDArray[np.float64]) -> _Ranks:

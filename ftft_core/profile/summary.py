@@ -16,16 +16,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from ftft_core.dynamics import BoolArray, IntArray
 from ftft_core.profile.composition import given_against_predicted, length_quantiles, same_codes, shares
 from ftft_core.profile.curves import RunProbabilities, curve_quartiles
 from ftft_core.profile.masks import checked_mask
-from ftft_core.profile.scores import LENGTH, RankedScores, contrast, rank_scores
+from ftft_core.profile.scores import LENGTH, RankedScores, contrast, rank_scores, score_words
 from ftft_core.profile.tokens import WordIndex
 from ftft_core.profile.words import distinctive_words
 
@@ -43,8 +43,6 @@ FAMILIES = {
     "unstable": ("forgetting_events", "prediction_flips", "first_learnt_epoch"),
 }
 """Scores that say much the same."""
-
-_ACRONYMS = {"aum": "AUM", "el2n": "EL2N"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +182,7 @@ def _label_sentences(profile: Profile) -> list[str]:
 
 
 def _group_sentences(profile: Profile) -> list[str]:
-    return _share_sentence(profile.groups, "of the group '{}'")
+    return _share_sentence(profile.groups, "in the group '{}'")
 
 
 def _share_sentence(table: pd.DataFrame, words: str) -> list[str]:
@@ -192,7 +190,8 @@ def _share_sentence(table: pd.DataFrame, words: str) -> list[str]:
         return []
     selected, rest = table["num_selected"].to_numpy(), table["num_rest"].to_numpy()
     z = _proportions_z(selected, rest, int(selected.sum()), int(rest.sum()))
-    needed = max(NUM_STANDARD_ERRORS, float(norm.isf(norm.sf(NUM_STANDARD_ERRORS) / len(table))))
+    normal = NormalDist()
+    needed = max(NUM_STANDARD_ERRORS, -normal.inv_cdf(normal.cdf(-NUM_STANDARD_ERRORS) / len(table)))
     is_large = _is_large(table["share_selected"].to_numpy(), table["share_rest"].to_numpy())
     strength = np.where(is_large & (np.abs(z) > needed), np.abs(z), 0)
     if not strength.any():
@@ -202,7 +201,8 @@ def _share_sentence(table: pd.DataFrame, words: str) -> list[str]:
     row = table.iloc[int(best)]
     name = words.format(_cut(row["value"]))
     share, against = row["share_selected"], row["share_rest"]
-    return [f"{_more(share, against)} {name} {_than(share, against)} ({percent(share)} against {percent(against)})."]
+    more = "None" if share == 0 and name.startswith("in ") else _more(share, against)
+    return [f"{more} {name} {_than(share, against)} ({percent(share)} against {percent(against)})."]
 
 
 def _score_sentences(profile: Profile) -> list[str]:
@@ -214,10 +214,9 @@ def _score_sentences(profile: Profile) -> list[str]:
         if family is None or family in seen or not _is_real(effect, row["z"], LEAST_EFFECT):
             continue
         seen.add(family)
-        name = _ACRONYMS.get(row["score"], row["score"].replace("_", " "))
         way, share = ("higher", 0.5 + effect) if effect > 0 else ("lower", 0.5 - effect)
         said.append(
-            f"{name[0].upper()}{name[1:]} {way} than in {_most(share)} of the rest "
+            f"{score_words(row['score'])} {way} than in {_most(share)} of the rest "
             f"(median {_number(row['median_selected'])} against {_number(row['median_rest'])})."
         )
     return said[:2]

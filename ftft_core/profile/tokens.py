@@ -167,7 +167,7 @@ def write_word_index(index: WordIndex, path: Path) -> None:
 def read_word_index(path: Path) -> WordIndex | None:
     """Read an index; None where there is none, or where it is damaged or of another format: build it then."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if int(stored["format"]) != _FORMAT:
                 return None
             text = stored["vocabulary"].tobytes().decode("utf-8")
@@ -186,10 +186,10 @@ def _read_batch(
     """Give the distinct words of each text (numbers in `known`, which grows), how many, and the lengths in words."""
     from scipy.sparse import csr_array
 
-    kinds = pa.large_string()
-    joined = pc.binary_join_element_wise(
-        text.cast(kinds), text_pair.cast(kinds), pa.scalar(" ", kinds), null_handling="skip"
-    )
+    kind = pa.large_string()
+    joined = text.cast(kind).fill_null("")
+    if text_pair.null_count < len(text_pair):
+        joined = pc.binary_join_element_wise(joined, text_pair.cast(kind).fill_null(""), pa.scalar(" ", kind))
     entries, tokens = _split(joined)
     numbers = np.array([-1 if word is None else known.setdefault(word, len(known)) for word in entries], np.int32)
     ends = tokens.ends
