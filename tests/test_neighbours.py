@@ -406,10 +406,9 @@ def test_the_command_line(workspace: Workspace, tmp_path: Path) -> None:
     assert "On the couch a cat is asleep." in answer("show", "single", "e0")
     found = json.loads(answer("duplicates", "single", "--json"))
     assert (found["num_groups"], found["num_contradicting"], found["num_examples"]) == (1, 1, 2)
-    assert "1 groups hold different labels." in answer("duplicates", "single", "--threshold", 0.6)
-    assert "0 groups of duplicates" in answer("duplicates", "single", "--threshold", 1.0)
+    assert "with different labels in one group: 1." in answer("duplicates", "single", "--threshold", 0.6)
     said = answer("duplicates", "single", "--exact", "--out", tmp_path / "out.csv")
-    assert "1 groups of duplicates, 2 examples in all; 1 groups hold different labels." in said
+    assert "Groups of duplicates: 1, with 2 examples in all; with different labels in one group: 1." in said
     assert pd.read_csv(tmp_path / "out.csv")["example_id"].tolist() == ["e0", "e5"]
     with pytest.raises(NotFoundError, match="has no example 'zebra'"):
         answer("show", "single", "zebra")

@@ -118,8 +118,8 @@ def duplicates(
         found = workspace.near_duplicates(suite, positions, threshold, model=model)
     counts = {name: found.attrs[name] for name in ("num_groups", "num_contradicting")}
     summary = (
-        f"{counts['num_groups']:,} groups of duplicates, {len(found):,} examples in all; "
-        f"{counts['num_contradicting']:,} groups hold different labels."
+        f"Groups of duplicates: {counts['num_groups']:,}, with {len(found):,} examples in all; "
+        f"with different labels in one group: {counts['num_contradicting']:,}."
     )
     if out is not None:
         path = write_frame(found, out)
