@@ -114,6 +114,13 @@ def test_equal_logits_predict_the_lowest_class():
     assert data_map["correctness"].tolist() == [1.0, 0.0, 0.0]
 
 
+def test_of_equal_logits_the_lowest_class_wins_whatever_the_gold_one():
+    logits = [[[2, 2, 1], [1, 2, 2], [2, 1, 2], [1, 2, 2]]]
+    data_map = compute_data_map(dynamics_of(logits, [1, 1, 2, 2]))
+    assert data_map["predicted_label"].tolist() == ["0", "1", "0", "1"]
+    assert data_map["correct_epochs"].tolist() == [0, 1, 0, 0]
+
+
 def test_one_epoch_has_no_variability_and_no_changes():
     data_map = compute_data_map(dynamics_of([[[1.0, 0.0], [0.0, 5.0]]], [0, 0]))
     for name in ("variability", "forgetting_events", "prediction_flips"):
@@ -160,8 +167,8 @@ def test_extreme_logits_stay_finite_and_precise():
     data_map = compute_data_map(dynamics_of([[[1e30, -1e30, 0], [50, 0, 0], [0, 50, 0]]], [1, 0, 0]))
     assert np.isfinite(data_map[["confidence", "el2n", "loss", "entropy", "aum"]].to_numpy()).all()
     # 1 - p in float64 would give 0 for the second example.
-    assert data_map["aleatoric"][1] == pytest.approx(2 * math.exp(-50), rel=1e-9)
-    assert data_map["el2n"][1] == pytest.approx(math.exp(-50) * math.sqrt(6), rel=1e-9)
+    assert data_map["aleatoric"][1] == pytest.approx(2 * math.exp(-50), rel=1e-9, abs=0)
+    assert data_map["el2n"][1] == pytest.approx(math.exp(-50) * math.sqrt(6), rel=1e-9, abs=0)
     assert data_map["loss"][2] == pytest.approx(50, rel=1e-12)
 
 

@@ -79,7 +79,9 @@ def _temporary(path: Path) -> Iterator[Path]:
     try:
         yield temporary
     except OSError as failure:
-        raise InputError(f"The file {path} can't be written ({failure.strerror or failure}).") from failure
+        # pyarrow puts the temporary name and more into strerror; the system's words for the number are enough.
+        said = os.strerror(failure.errno) if failure.errno else str(failure)
+        raise InputError(f"The file {path} can't be written ({said}).") from failure
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -127,7 +129,9 @@ def _write_datasets(path: Path, batches: Batches, labels: tuple[str, ...], *, zi
         datasets.disable_progress_bars()
         try:
             folder = path if zip_as is None else staging / "folder"
-            datasets.Dataset.from_file(str(staging / "rows.arrow")).save_to_disk(str(folder))
+            rows = datasets.Dataset.from_file(str(staging / "rows.arrow"))
+            # Without a row it would write no file at all, and refuse to load what it wrote.
+            rows.save_to_disk(str(folder), num_shards=None if len(rows) else 1)
         finally:
             if not was_quiet:
                 datasets.enable_progress_bars()
