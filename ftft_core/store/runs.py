@@ -125,7 +125,8 @@ def users_of_run(connection: Connection, run_no: int) -> list[str]:
     """Name the runs and subsets that were made from a run."""
     rows = connection.execute(
         "SELECT 'run ' || name FROM base.runs WHERE reference_run_no = $1"
-        " UNION ALL SELECT 'subset ' || name FROM base.subsets WHERE source_run_no = $1 AND removed_at IS NULL",
+        " UNION ALL SELECT 'subset ' || x.name FROM base.subsets x, base.runs r WHERE r.run_no = $1"
+        " AND x.removed_at IS NULL AND (x.source_run_no = $1 OR contains(x.recipe, '\"' || r.run_id || '\"'))",
         [run_no],
     ).fetchall()
     return [str(user) for (user,) in rows]

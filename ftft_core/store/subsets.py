@@ -252,9 +252,10 @@ def source_runs(connection: Connection, reference: str) -> list[str]:
             " WHERE x.subset IN (SELECT unnest($1::VARCHAR[]))",
             [sorted(waiting)],
         )
-        found |= set(rows["run_id"].to_pylist()) - {None}
         recipes = [Recipe.model_validate_json(text) for text in rows["recipe"].to_pylist()]
         conditions = [condition for recipe in recipes for condition in recipe.conditions]
+        # A condition may look at the map of another run.
+        found |= {*rows["run_id"].to_pylist(), *(getattr(item, "run", None) for item in conditions)} - {None}
         waiting = {operand for item in conditions for operand in getattr(item, "operands", {}).values()} - seen
     return sorted(found)
 
