@@ -16,6 +16,8 @@ import pytest
 
 # As the project's own processes do: threads that spin while they wait slow down whatever runs beside them.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# The models here are so small that more threads gain nothing, and several tests run at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -106,7 +108,7 @@ CommandLine = Callable[..., Answer]
 
 def environment(workspace: Path) -> dict[str, str]:
     """Environment of a child process that works on a workspace with this checkout."""
-    return {**os.environ, "FTFT_WORKSPACE": str(workspace), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "FTFT_WORKSPACE": str(workspace), "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture

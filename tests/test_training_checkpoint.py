@@ -150,8 +150,6 @@ def test_a_killed_process_is_resumed_to_the_same_bits(tmp_path: Path, tiny_model
     runs = Runs(tmp_path, write_suite_files(tmp_path / "suite"), tiny_model)
     budget = {"epochs": 12}
     whole = _process(runs.queue("whole", budget=budget))
-    assert whole.wait(timeout=200) == 0
-
     folder = runs.queue("killed", budget=budget, checkpoint_seconds=0.1)
     victim = _process(folder)
     while newest_checkpoint(folder) is None:
@@ -168,6 +166,7 @@ def test_a_killed_process_is_resumed_to_the_same_bits(tmp_path: Path, tiny_model
         history.write('{"kind": "st')
 
     assert _process(folder).wait(timeout=200) == 0, folder.log.read_text(encoding="utf-8")
+    assert whole.wait(timeout=200) == 0
     state, expected = folder.read_state(), RunFolder(tmp_path / "runs" / "whole").read_state()
     assert state["status"] == expected["status"] == "finished"
     assert state["resumed_from_step"] >= 1
