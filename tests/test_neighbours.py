@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -112,6 +113,17 @@ def test_awkward_texts_have_vectors_of_length_one(embedder: Embedder) -> None:
 def test_a_length_that_the_model_does_not_take_is_cut_to_what_it_takes(tiny_model: Path) -> None:
     assert load_embedder(str(tiny_model), max_length=500).max_length == 64
     assert load_embedder(str(tiny_model), max_length=20).max_length == 20
+
+
+def test_the_model_that_a_run_kept_can_embed(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "runs" / "r00000001" / "model")
+    location = locate(tmp_path, "run:r00000001")
+    assert load_embedder(location, max_length=32).embed(split_of(["good film", "bad film"])).shape == (2, 32)
+    folder = NeighboursFolder(tmp_path)
+    before = folder.embedding("run:r00000001", location, 32)
+    assert before == folder.embedding("run:r00000001", location, 32) != folder.embedding("run:r00000001", location, 33)
+    (Path(location) / "config.json").write_text("{}", encoding="utf-8")
+    assert before != folder.embedding("run:r00000001", location, 32), "a model trained anew is another model"
 
 
 # -- nearest rows -----------------------------------------------------------------------------------------------------
