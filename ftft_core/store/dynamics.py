@@ -15,7 +15,13 @@ from ftft_core.cartography import compute_scores
 from ftft_core.dynamics import TrainingDynamics
 from ftft_core.errors import RunError
 from ftft_core.store.connection import Connection
-from ftft_core.store.map_frames import SCORE_COLUMNS, counted_epochs, read_logits, suite_of_run
+from ftft_core.store.map_frames import (
+    SCORE_COLUMNS,
+    counted_epochs,
+    read_ids_and_labels,
+    read_logits,
+    suite_of_run,
+)
 from ftft_core.store.rows import fetch_table, insert
 
 
@@ -167,15 +173,8 @@ def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics
     counted = counted_epochs(connection, run_no)
     cut_short = [each for each in range(shape[0]) if each not in counted and seen[each].all()]
     seen[cut_short] = False
-    examples = connection.execute(
-        "SELECT e.example_id, list_position(s.labels, e.label) - 1 AS label FROM base.examples e"
-        " JOIN base.runs r USING (suite_no) JOIN base.suites s USING (suite_no)"
-        " WHERE r.run_no = ? AND e.split = 'train' ORDER BY e.position",
-        [run_no],
-    ).df()
-    chosen = examples.iloc[positions]
-    ids = chosen["example_id"].to_numpy(dtype=object)
-    return TrainingDynamics(ids, chosen["label"].to_numpy(dtype=np.int64), logits, seen, labels), positions
+    ids, gold = read_ids_and_labels(connection, run_no, positions)
+    return TrainingDynamics(ids, gold, logits, seen, labels), positions
 
 
 def read_learning_curves(connection: Connection, run_id: str, example_ids: Sequence[str]) -> pd.DataFrame:

@@ -218,6 +218,15 @@ def _examples(
     return found
 
 
+def read_ids_and_labels(
+    connection: Connection, run_no: int, positions: NDArray[np.int64]
+) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Give ids as Python strings, and label indices, of the training examples at some positions."""
+    suite_no, label_names = suite_of_run(connection, run_no)
+    examples = _examples(connection, suite_no, label_names, positions, ids=True)
+    return examples["example_id"].to_numpy(), examples["label"].astype(np.int64)
+
+
 def _groups(connection: Connection, suite_no: int, positions: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[str]]:
     """Give group indices (-1 where there is none) of the training examples at some positions, and the groups."""
     has_groups = fetch_one(

@@ -224,7 +224,7 @@ def read_table(
     :param weights: (N,) values of the column `weight`.
     :param as_json: one column `line` instead, with each row as a JSON object.
     """
-    asked = {"place": np.arange(len(positions)), "position": positions}
+    asked: dict[str, npt.NDArray[Any]] = {"place": np.arange(len(positions)), "position": positions}
     if weights is not None:
         asked["weight"] = weights
     sources = {name: _source(name) for name in columns}
