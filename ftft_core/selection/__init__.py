@@ -5,46 +5,73 @@ Everything here is pure: a data map (`cartography`) in, ids or masks in file ord
 """
 
 from ftft_core.selection.algebra import combine, expression_names
-from ftft_core.selection.filters import filter_columns, filter_mask
-from ftft_core.selection.recipes import (
+from ftft_core.selection.conditions import (
+    CONDITION_KINDS,
     BoxCondition,
     Condition,
+    ExcludedCondition,
     IdsCondition,
     LabelCondition,
     PolygonCondition,
-    Recipe,
     SetCondition,
+    TaggedCondition,
+    TextCondition,
     ThresholdCondition,
+    TopCondition,
     WhereCondition,
-    apply_recipe,
-    in_words,
 )
+from ftft_core.selection.context import SelectionContext, at_positions
+from ftft_core.selection.filters import Lookups, filter_columns, filter_mask
+from ftft_core.selection.masks import (
+    apply_recipe,
+    check_not_empty,
+    condition_mask,
+    conditions_mask,
+    recipe_mask,
+)
+from ftft_core.selection.recipes import Recipe
 from ftft_core.selection.regions import box_mask, polygon_mask, threshold_mask
-from ftft_core.selection.select import resolve_size, select, with_weights
+from ftft_core.selection.select import resolve_size, select, select_mask, with_weights
 from ftft_core.selection.strategies import PARAMETRIC_STRATEGIES, STRATEGIES, strategy_named
+from ftft_core.selection.words import describe_condition, in_words, joined_words
 
 __all__ = [
+    "CONDITION_KINDS",
     "PARAMETRIC_STRATEGIES",
     "STRATEGIES",
     "BoxCondition",
     "Condition",
+    "ExcludedCondition",
     "IdsCondition",
     "LabelCondition",
+    "Lookups",
     "PolygonCondition",
     "Recipe",
+    "SelectionContext",
     "SetCondition",
+    "TaggedCondition",
+    "TextCondition",
     "ThresholdCondition",
+    "TopCondition",
     "WhereCondition",
     "apply_recipe",
+    "at_positions",
     "box_mask",
+    "check_not_empty",
     "combine",
+    "condition_mask",
+    "conditions_mask",
+    "describe_condition",
     "expression_names",
     "filter_columns",
     "filter_mask",
     "in_words",
+    "joined_words",
     "polygon_mask",
+    "recipe_mask",
     "resolve_size",
     "select",
+    "select_mask",
     "strategy_named",
     "threshold_mask",
     "with_weights",

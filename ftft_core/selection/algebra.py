@@ -36,21 +36,30 @@ def combine(expression: str, subsets: Mapping[str, Sequence[str] | IdArray], ord
     :raises NotFoundError: if a name is not among the subsets.
     :raises InputError: if the expression is malformed, or a subset has ids that the file lacks.
     """
-    postfix = _to_postfix(expression)
-    missing = [token for kind, token in postfix if kind == "name" and token not in subsets]
+    names = expression_names(expression)
+    missing = [name for name in names if name not in subsets]
     if missing:
-        problems = [unknown("subset", name, subsets) for name in dict.fromkeys(missing)]
+        problems = [unknown("subset", name, subsets) for name in missing]
         raise NotFoundError(f'"{expression}" names subsets that do not exist.', problems)
     ids = np.asarray(order, dtype=object)
     index = pd.Index(ids)
-    masks: list[BoolArray] = []
-    for kind, token in postfix:
+    mask = combine_masks(expression, {name: _mask_of(name, subsets[name], index) for name in names})
+    return np.asarray(ids[mask], dtype=object)
+
+
+def combine_masks(expression: str, masks: Mapping[str, BoolArray]) -> BoolArray:
+    """(N,) what a set expression leaves of the masks of its subsets, by name.
+
+    :raises InputError: if the expression is malformed.
+    """
+    stack: list[BoolArray] = []
+    for kind, token in _to_postfix(expression):
         if kind == "name":
-            masks.append(_mask_of(token, subsets[token], index))
+            stack.append(masks[token])
         else:
-            right, left = masks.pop(), masks.pop()
-            masks.append(OPERATORS[token][1](left, right))
-    return np.asarray(ids[masks[0]], dtype=object)
+            right, left = stack.pop(), stack.pop()
+            stack.append(OPERATORS[token][1](left, right))
+    return stack[0]
 
 
 def expression_names(expression: str) -> list[str]:

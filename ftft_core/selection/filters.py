@@ -5,16 +5,22 @@ masks. Nothing is ever evaluated as Python, and nothing becomes SQL.
 
 What may stand in a filter: columns of the data map, numbers, "strings", True and False; `< <= > >= == !=`, chained
 too (`0.2 < confidence < 0.4`); `in [...]` and `not in [...]`; `is None` and `is not None`; `contains(text, "word")`
-(case ignored) on a column of text; `and`, `or`, `not` and parentheses; a yes-or-no column by itself
-(`not never_learnt`). A comparison with a null is false, `!=` and `not in` too; hence `not` of it is true.
+and `matches(text, "regular expression")` (both ignore case) on a column of text; `tagged("name")`; `excluded`; `and`,
+`or`, `not` and parentheses; a yes-or-no column by itself (`not never_learnt`). A comparison with a null is false, `!=`
+and `not in` too; hence `not` of it is true.
+
+The texts themselves, `text` and `text_pair`, are no columns of a map: what is asked of them is searched for where they
+are (`Lookups`), and they may stand only where a search can answer.
 """
 
 from __future__ import annotations
 
 import ast
 import operator
+import re
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +28,8 @@ import pandas as pd
 
 from ftft_core.dynamics import BoolArray
 from ftft_core.errors import InputError, unknown
+from ftft_core.selection.conditions import TEXT_COLUMNS
+from ftft_core.selection.patterns import check_length, find_in
 
 MAX_CHARACTERS = 2000
 MAX_DEPTH = 40
@@ -38,19 +46,39 @@ COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], Any]]] = {
 HINTS: dict[type[ast.AST], str] = {
     ast.BinOp: "arithmetic is not known here; join conditions with 'and' and 'or', not with & and |",
     ast.Attribute: "names have no parts; write a column's name alone",
-    ast.Call: 'the only function is contains(column, "word")',
+    ast.Call: 'the only functions are contains(column, "word"), matches(column, "pattern") and tagged("name")',
     ast.Subscript: "columns have no parts; write a column's name alone",
     ast.IfExp: "'if' is not known here; use 'and', 'or' and 'not'",
     ast.Lambda: "only conditions over columns may stand here",
 }
 
 
-def filter_mask(data_map: pd.DataFrame, expression: str) -> BoolArray:
+FUNCTIONS = ("contains", "matches", "tagged")
+EXCLUDED = "excluded"
+"""A word that stands for a condition, where the map has no column of that name."""
+
+
+@dataclass(frozen=True)
+class Lookups:
+    """What a filter asks beside the columns of the map; masks are (N,), in its rows."""
+
+    search: Callable[[str, str, bool], BoolArray] | None = None
+    """Column (text or text_pair), pattern, whether it is a regular expression -> examples whose text matches."""
+
+    tagged: Callable[[str], BoolArray] | None = None
+    """Tag -> examples that carry it."""
+
+    excluded: Callable[[], BoolArray] | None = None
+    """Examples that are excluded from training."""
+
+
+def filter_mask(data_map: pd.DataFrame, expression: str, lookups: Lookups | None = None) -> BoolArray:
     """(N,) true for the rows of which the filter holds.
 
+    :param lookups: what answers for texts and marks; without it the columns of the map are all there is.
     :raises InputError: with one problem for each place in the filter that was not understood.
     """
-    filtering = _Filter(expression, data_map)
+    filtering = _Filter(expression, data_map, lookups or Lookups())
     tree = filtering.parse()
     mask = filtering.condition(tree, 0)
     if filtering.problems:
@@ -59,13 +87,14 @@ def filter_mask(data_map: pd.DataFrame, expression: str) -> BoolArray:
 
 
 def filter_columns(expression: str) -> set[str]:
-    """Names that a filter uses, so that a caller can fetch the columns it needs (such as text) first.
+    """Names of the columns that a filter uses, those of texts too.
 
     :raises InputError: if the filter is no expression at all; whether the names exist is `filter_mask`'s to say.
     """
-    tree = _Filter(expression, pd.DataFrame()).parse()
+    tree = _Filter(expression, pd.DataFrame(), Lookups()).parse()
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
+    return names - {EXCLUDED}
 
 
 class _Operand:
@@ -74,17 +103,23 @@ class _Operand:
     def __init__(self, kind: str, values: Any, null: BoolArray | None = None) -> None:
         self.kind = kind  # number, text, yes-or-no
         self.values = values
+        """A column of text is a Series; one that is only searched, its name."""
         self.null = null
         """Where a column is null; None for a constant."""
+
+    @property
+    def is_searched(self) -> bool:
+        return self.null is not None and isinstance(self.values, str)
 
 
 class _Filter:
     """Walks one filter's syntax tree; what it does not understand is put in `problems`, and the walk goes on."""
 
-    def __init__(self, expression: str, data_map: pd.DataFrame) -> None:
+    def __init__(self, expression: str, data_map: pd.DataFrame, lookups: Lookups) -> None:
         # One line, so that a column offset of the parser is a place in the text.
         self.text = " ".join(str(expression).split("\n")).replace("\t", " ").replace("\r", " ").rstrip()
         self.data_map = data_map
+        self.lookups = lookups
         self.problems: list[str] = []
         self._nothing = np.zeros(len(data_map), dtype=bool)
 
@@ -130,8 +165,12 @@ class _Filter:
                 return ~self.condition(operand, depth + 1)
             case ast.Compare():
                 return self._compare(node)
-            case ast.Call(func=ast.Name(id="contains"), args=[column, word], keywords=[]):
-                return self._contains(column, word)
+            case ast.Call(func=ast.Name(id="contains" | "matches" as name), args=[column, word], keywords=[]):
+                return self._find(name, column, word)
+            case ast.Call(func=ast.Name(id="tagged"), args=[tag], keywords=[]):
+                return self._tagged(tag)
+            case ast.Call(func=ast.Name(id=name)) if name not in FUNCTIONS:
+                return self._problem(node, unknown("function", name, FUNCTIONS))
             case ast.Name() | ast.Constant(value=bool()):
                 return self._alone(node)
             case _:
@@ -174,7 +213,23 @@ class _Filter:
                 right_node, f"'{symbol}' is for numbers; {self._said(left_node)} is a {left.kind}, use == or !="
             )
         nulls = [operand.null for operand in (left, right) if operand.null is not None]
-        return np.asarray(compare(left.values, right.values) & ~np.logical_or.reduce(nulls), dtype=np.bool_)
+        if left.kind == "text":
+            same = self._same_text(right_node, left, right)
+            mask = same if symbol == "==" else ~same
+        else:
+            mask = compare(left.values, right.values)
+        return np.asarray(mask & ~np.logical_or.reduce(nulls), dtype=np.bool_)
+
+    def _same_text(self, node: ast.expr, left: _Operand, right: _Operand) -> BoolArray:
+        column, other = (left, right) if left.null is not None else (right, left)
+        if column.is_searched or other.is_searched:
+            if other.null is not None:
+                return self._problem(node, 'a text can be compared with a "word" in quotes only')
+            # All of the text, and case as it is.
+            return self._search(node, column.values, rf"(?-i:\A{re.escape(other.values)}\z)", regex=True)
+        if other.null is None:
+            return np.asarray((column.values == other.values).to_numpy(dtype=bool, na_value=False))
+        return np.asarray(column.values.to_numpy(dtype=object) == other.values.to_numpy(dtype=object), dtype=np.bool_)
 
     def _member(self, left_node: ast.expr, right_node: ast.expr, *, wanted: bool) -> BoolArray:
         left = self._operand(left_node)
@@ -194,6 +249,8 @@ class _Filter:
                 self._problem(
                     element, f"{self._said(left_node)} is a {left.kind}; the list must hold constants of that kind"
                 )
+            elif left.kind == "text":
+                mask |= self._same_text(element, left, member)
             else:
                 mask |= np.asarray(left.values == member.values, dtype=bool)
         return (mask if wanted else ~mask) & ~left.null
@@ -206,24 +263,56 @@ class _Filter:
             return self._nothing if left is None else self._problem(left_node, "a column must stand before 'is'")
         return left.null.copy() if wanted else ~left.null
 
-    def _contains(self, column_node: ast.expr, word_node: ast.expr) -> BoolArray:
-        column, word = self._operand(column_node), self._operand(word_node)
+    def _find(self, function: str, column_node: ast.expr, word_node: ast.expr) -> BoolArray:
+        regex = function == "matches"
+        word = self._operand(word_node)
+        if word is not None and (word.null is not None or word.kind != "text"):
+            what = '"pattern"' if regex else '"word"'
+            return self._problem(word_node, f"{function}() needs a {what} in quotes second")
+        if self._is_searched(column_node):
+            assert isinstance(column_node, ast.Name)
+            return self._nothing if word is None else self._search(word_node, column_node.id, word.values, regex=regex)
+        column = self._operand(column_node)
         if column is None or word is None:
             return self._nothing
         if column.null is None or column.kind != "text":
-            return self._problem(column_node, "contains() needs a column of text first")
-        if word.null is not None or word.kind != "text":
-            return self._problem(word_node, 'contains() needs a "word" in quotes second')
-        wanted = str(word.values).casefold()
-        found = [isinstance(text, str) and wanted in text.casefold() for text in column.values]
-        return np.array(found, dtype=bool).reshape(self._nothing.shape)
+            return self._problem(column_node, f"{function}() needs a column of text first")
+        try:
+            check_length(word.values)
+            return find_in(column.values, word.values, regex=regex)
+        except InputError as failure:
+            return self._problem(word_node, failure.message)
+
+    def _is_searched(self, node: ast.expr) -> bool:
+        """Whether it names texts that are not in the map, but can be searched."""
+        if not isinstance(node, ast.Name) or self.lookups.search is None:
+            return False
+        return node.id in TEXT_COLUMNS and node.id not in self.data_map.columns
+
+    def _search(self, node: ast.expr, column: str, pattern: str, *, regex: bool) -> BoolArray:
+        assert self.lookups.search is not None
+        try:
+            if not pattern:
+                raise InputError("There is nothing to search for; write a word.")
+            check_length(pattern)
+            return self.lookups.search(column, pattern, regex)
+        except InputError as failure:
+            return self._problem(node, failure.message)
+
+    def _tagged(self, node: ast.expr) -> BoolArray:
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            return self._problem(node, 'tagged() needs the "name" of a tag in quotes')
+        if self.lookups.tagged is None:
+            return self._problem(node, "tags are kept in a workspace; ask there")
+        try:
+            return self.lookups.tagged(node.value)
+        except InputError as failure:
+            return self._problem(node, failure.message)
 
     def _operand(self, node: ast.expr) -> _Operand | None:
         match node:
             case ast.Name(id=name):
-                if name in self.data_map.columns:
-                    return _column_operand(self.data_map[name])
-                self._problem(node, unknown("column", name, self.data_map.columns))
+                return self._named(node, name)
             case ast.Constant(value=bool() as value):
                 return _Operand("yes-or-no", value)
             case ast.Constant(value=str() as text):
@@ -236,6 +325,23 @@ class _Filter:
                 self._problem(node, "write 'is None' or 'is not None' to ask for nulls")
             case _:
                 self._not_understood(node)
+        return None
+
+    def _named(self, node: ast.expr, name: str) -> _Operand | None:
+        if name in self.data_map.columns:
+            return _column_operand(self.data_map[name])
+        if self._is_searched(node):
+            # Whatever is text matches the empty pattern.
+            return _Operand("text", name, ~self._search(node, name, r"\A", regex=True))
+        if name == EXCLUDED:
+            if self.lookups.excluded is not None:
+                return _Operand("yes-or-no", self.lookups.excluded(), self._nothing)
+            self._problem(node, "marks are kept in a workspace; ask there")
+        elif name in TEXT_COLUMNS:
+            self._problem(node, "this map has no texts; they are searched in a workspace, ask there")
+        else:
+            searched = [] if self.lookups.search is None else [each for each in TEXT_COLUMNS]
+            self._problem(node, unknown("column", name, [*self.data_map.columns, *searched]))
         return None
 
     def _number(self, node: ast.expr, number: float) -> _Operand | None:
@@ -274,7 +380,7 @@ def _column_operand(column: Any) -> _Operand:
         return _Operand("yes-or-no", column.fillna(False).to_numpy(dtype=bool), null)
     if pd.api.types.is_numeric_dtype(column.dtype):
         return _Operand("number", column.to_numpy(dtype=np.float64, na_value=np.nan), null)
-    return _Operand("text", column.to_numpy(dtype=object), null)
+    return _Operand("text", column, null)
 
 
 def _short(text: str, *, limit: int = 120) -> str:

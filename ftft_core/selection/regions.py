@@ -1,7 +1,6 @@
 """Regions of a data map: which points lie in a polygon, a box, or between two thresholds.
 
-Edges belong to the region. A null or NaN coordinate lies nowhere. shapely is imported when a polygon is first asked
-for.
+Edges belong to the region. A null or NaN coordinate lies nowhere.
 """
 
 from __future__ import annotations
@@ -13,22 +12,22 @@ import numpy.typing as npt
 
 from ftft_core.dynamics import BoolArray
 from ftft_core.errors import InputError
+from ftft_core.selection.polygons import inside_polygon, is_flat
 
 MAX_POINTS = 10_000
 """Corners of a polygon; a lasso drawn by hand has some hundreds."""
 
 
 def polygon_mask(x: npt.ArrayLike, y: npt.ArrayLike, polygon: Sequence[Sequence[float]] | npt.ArrayLike) -> BoolArray:
-    """(N,) true for the points inside the polygon or on its edge.
+    """(N,) true for the points that the polygon takes; exact, whatever the coordinates.
 
-    A polygon that crosses itself follows the even-odd rule: what its line winds round twice is outside, as in a
-    drawn lasso.
+    The rule: a point is taken if it lies on the drawn line (an edge or a corner, wherever the line goes, spikes and
+    edges between two areas too), or if the line winds round it an odd number of times ("even-odd"). So the middle of
+    a star drawn in one stroke is outside, and so is what a lasso goes round twice, in whichever direction.
 
-    :param polygon: (corners, 2) in the units of `x` and `y`; it is closed by itself.
-    :raises InputError: unless there are 3 to 10,000 finite corners that enclose an area.
+    :param polygon: (corners, 2) in the units of `x` and `y`; the last corner is joined to the first.
+    :raises InputError: unless there are 3 to 10,000 finite corners that do not all lie on one line.
     """
-    import shapely
-
     xs, ys = _coordinates(x, y)
     try:
         corners = np.asarray(polygon, dtype=np.float64)
@@ -40,20 +39,9 @@ def polygon_mask(x: npt.ArrayLike, y: npt.ArrayLike, polygon: Sequence[Sequence[
         )
     if not np.isfinite(corners).all():
         raise InputError("The corners of a polygon must be finite numbers; received NaN or infinity.")
-    shape = shapely.Polygon(corners)
-    if not shape.is_valid:
-        shape = shapely.make_valid(shape, method="linework")
-    # A crossing line leaves points and edges of no area beside the areas.
-    areas = [part for part in shapely.get_parts(shapely.get_parts(shape)) if part.area > 0]
-    if not areas:
+    if is_flat(corners):
         raise InputError("The polygon encloses no area; draw round the examples that you want.")
-    region = shapely.MultiPolygon(areas) if len(areas) > 1 else areas[0]
-    shapely.prepare(region)
-    (low_x, low_y), (high_x, high_y) = corners.min(axis=0), corners.max(axis=0)
-    mask: BoolArray = (xs >= low_x) & (xs <= high_x) & (ys >= low_y) & (ys <= high_y)
-    near = np.flatnonzero(mask)
-    mask[near] = shapely.intersects_xy(region, xs[near], ys[near])
-    return mask
+    return inside_polygon(xs, ys, corners)
 
 
 def box_mask(x: npt.ArrayLike, y: npt.ArrayLike, x_range: Sequence[float], y_range: Sequence[float]) -> BoolArray:

@@ -1,4 +1,4 @@
-"""`select`: exactly the asked number of examples, by a strategy, in file order."""
+"""`select`: exactly the asked number of examples, by a strategy, as ids in file order or as a mask."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ftft_core.dynamics import IdArray, IntArray
+from ftft_core.dynamics import BoolArray, IdArray, IntArray
 from ftft_core.errors import InputError, one_of, unknown
 from ftft_core.selection.filters import filter_mask
-from ftft_core.selection.strategies import Strategy, score_used, score_values, strategy_named
+from ftft_core.selection.strategies import Strategy, columns_used, score_used, score_values, strategy_named
 
 BALANCES = ("class",)
 
@@ -46,6 +46,33 @@ def select(
     :raises InputError: for anything out of range, a filter that leaves nothing, or a score that cannot rank because
         the map rests on a single epoch (`ambiguous` then: all examples tie).
     """
+    among = None if where is None else filter_mask(data_map, where)
+    if among is not None and not among.any():
+        raise InputError(
+            f'The filter "{where}" leaves none of {len(data_map)} examples. There is nothing to select from.'
+        )
+    mask = select_mask(
+        data_map, strategy, fraction, balance=balance, quotas=quotas, seed=seed, among=among, num_epochs=num_epochs
+    )
+    return np.asarray(data_map["example_id"].array[mask], dtype=object)
+
+
+def select_mask(
+    data_map: pd.DataFrame,
+    strategy: str,
+    fraction: float | None = None,
+    *,
+    balance: str | None = None,
+    quotas: Mapping[str, int] | None = None,
+    seed: int = 0,
+    among: BoolArray | None = None,
+    num_epochs: int | None = None,
+) -> BoolArray:
+    """(N,) the examples that `select` chooses, as a mask over the rows of the map.
+
+    :param among: (N,) choose from these examples alone, and count the fraction of them; of all when left out.
+    :raises InputError: as `select` does.
+    """
     choose = strategy_named(strategy)
     if balance is not None and balance not in BALANCES:
         raise InputError(unknown("balance", balance, BALANCES))
@@ -57,22 +84,25 @@ def select(
         raise InputError("Quotas already say how many each label gives; leave balance out.")
     _check_seed(seed)
     _check_can_rank(data_map, strategy, num_epochs)
-    rows = np.arange(len(data_map)) if where is None else np.flatnonzero(filter_mask(data_map, where))
-    if len(rows) == 0:
-        reason = (
-            "The data map is empty."
-            if where is None
-            else f'The filter "{where}" leaves none of {len(data_map)} examples.'
-        )
-        raise InputError(f"{reason} There is nothing to select from.")
-    remaining = data_map if where is None else data_map.iloc[rows]
+    rows = None if among is None or among.all() else np.flatnonzero(among)
+    num_rows = len(data_map) if rows is None else len(rows)
+    if num_rows == 0:
+        raise InputError("The data map is empty. There is nothing to select from.")
+    # Only what the strategy looks at: taking rows of every column of a large map takes longer than choosing.
+    used = [*columns_used(strategy), *(["label"] if quotas is not None or balance is not None else [])]
+    for column in used:
+        if column not in data_map.columns:
+            raise InputError(unknown("column", column, data_map.columns))
+    remaining = data_map[used] if rows is None else data_map[used].take(rows)
     generator = np.random.default_rng(seed)
     if quotas is None and balance is None:
         assert fraction is not None
-        chosen = choose(remaining, resolve_size(fraction, len(rows)), generator)
+        chosen = choose(remaining, resolve_size(fraction, num_rows), generator)
     else:
         chosen = _per_label(remaining, choose, generator, fraction=fraction, quotas=quotas)
-    return np.asarray(remaining["example_id"].to_numpy(dtype=object)[np.sort(chosen)], dtype=object)
+    mask = np.zeros(len(data_map), dtype=bool)
+    mask[chosen if rows is None else rows[chosen]] = True
+    return mask
 
 
 def resolve_size(fraction: float, num_examples: int) -> int:
@@ -129,19 +159,28 @@ def _per_label(
     quotas: Mapping[str, int] | None,
 ) -> IntArray:
     """Positions in `remaining`, chosen label by label in the order in which the labels first occur."""
-    codes, labels = pd.factorize(remaining["label"].to_numpy(dtype=object))
+    codes, labels = _label_codes(remaining["label"])
     counts = np.bincount(codes, minlength=len(labels))
     if quotas is not None:
-        sizes = _quota_sizes(quotas, dict(zip(labels.tolist(), counts.tolist(), strict=True)))
+        sizes = _quota_sizes(quotas, dict(zip(labels, counts.tolist(), strict=True)))
     else:
         assert fraction is not None
-        sizes = dict(zip(labels.tolist(), largest_remainder(resolve_size(fraction, len(codes)), counts), strict=True))
+        sizes = dict(zip(labels, largest_remainder(resolve_size(fraction, len(codes)), counts), strict=True))
     chosen = []
     for code, label in enumerate(labels):
         if sizes.get(label, 0) > 0:
             members = np.flatnonzero(codes == code)
             chosen.append(members[choose(remaining.iloc[members], sizes[label], generator)])
     return np.concatenate(chosen).astype(np.int64)
+
+
+def _label_codes(column: pd.Series) -> tuple[IntArray, list[str]]:
+    """(N,) the number of each example's label, and the labels in the order in which they first occur."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes, found = pd.factorize(column.cat.codes.to_numpy())
+        return codes, [str(label) for label in column.cat.categories[found]]
+    codes, labels = pd.factorize(column)
+    return codes, [str(label) for label in labels]
 
 
 def largest_remainder(size: int, counts: IntArray) -> list[int]:

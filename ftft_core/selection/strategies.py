@@ -8,7 +8,6 @@ score comes last, from whichever end one ranks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +55,7 @@ def random(data_map: pd.DataFrame, size: int, generator: np.random.Generator) ->
 def forgetting(data_map: pd.DataFrame, size: int, generator: np.random.Generator) -> IntArray:
     """Most forgetting events; examples never learnt come first (Toneva et al. 2019)."""
     events = np.where(data_map["never_learnt"].to_numpy(bool), np.inf, score_values(data_map, "forgetting_events"))
-    return _ranked(-events)[:size]
+    return _smallest(-events, size)
 
 
 def el2n(data_map: pd.DataFrame, size: int, generator: np.random.Generator) -> IntArray:
@@ -72,8 +71,11 @@ def aum(data_map: pd.DataFrame, size: int, generator: np.random.Generator) -> In
 def both_ends(data_map: pd.DataFrame, size: int, generator: np.random.Generator) -> IntArray:
     """70 % (rounded half to even) hardest and the rest easiest, by confidence (allenai/cartography)."""
     hardest = hard(data_map, round(HARD_SHARE * size), generator)
-    easiest = _ranked(-score_values(data_map, "confidence"))
-    return np.concatenate([hardest, easiest[~np.isin(easiest, hardest)][: size - len(hardest)]])
+    is_left = np.ones(len(data_map), dtype=bool)
+    is_left[hardest] = False
+    left = np.flatnonzero(is_left)
+    easiest = _smallest(-score_values(data_map, "confidence")[left], size - len(hardest))
+    return np.concatenate([hardest, left[easiest]])
 
 
 def stratified(data_map: pd.DataFrame, size: int, generator: np.random.Generator) -> IntArray:
@@ -125,6 +127,22 @@ def strategy_named(name: str) -> Strategy:
     return PARAMETRIC_STRATEGIES[family](score)
 
 
+def columns_used(name: str) -> tuple[str, ...]:
+    """Name the columns of a data map that a strategy looks at."""
+    _, colon, score = name.partition(":")
+    return (score,) if colon else _COLUMNS[name]
+
+
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("hard", "easy", "both-ends", "moderate"), ("confidence",)),
+    "ambiguous": ("variability",),
+    "random": (),
+    "forgetting": ("forgetting_events", "never_learnt"),
+    "el2n": ("el2n",),
+    **dict.fromkeys(("aum", "stratified"), ("aum",)),
+}
+
+
 def score_used(name: str) -> str | None:
     """Name the score that a strategy ranks by, where it is a single one that can tie for want of epochs."""
     _, colon, score = name.partition(":")
@@ -141,23 +159,32 @@ def score_values(data_map: pd.DataFrame, score: str) -> npt.NDArray[np.float64]:
     return np.asarray(data_map[score].to_numpy(dtype=np.float64, na_value=np.nan))
 
 
-def _ranked(keys: npt.NDArray[np.float64]) -> IntArray:
-    """Positions by ascending key, ties in file order, NaN last."""
-    return np.argsort(keys, kind="stable")
+def _smallest(keys: npt.NDArray[np.float64], size: int) -> IntArray:
+    """Positions of the `size` smallest keys, ascending by position; ties in file order, NaN last."""
+    if size >= len(keys):
+        return np.arange(len(keys))
+    if size == 0:
+        return np.zeros(0, dtype=np.int64)
+    # NaN is partitioned last, so NaN as the last of the smallest means that all else is among them.
+    last = np.partition(keys, size - 1)[size - 1]
+    is_chosen, is_tied = (~np.isnan(keys), np.isnan(keys)) if np.isnan(last) else (keys < last, keys == last)
+    tied = np.flatnonzero(is_tied)
+    is_chosen[tied[: size - int(is_chosen.sum())]] = True
+    return np.flatnonzero(is_chosen)
 
 
 def _top(data_map: pd.DataFrame, score: str, size: int) -> IntArray:
-    return _ranked(-score_values(data_map, score))[:size]
+    return _smallest(-score_values(data_map, score), size)
 
 
 def _bottom(data_map: pd.DataFrame, score: str, size: int) -> IntArray:
-    return _ranked(score_values(data_map, score))[:size]
+    return _smallest(score_values(data_map, score), size)
 
 
 def _moderate(data_map: pd.DataFrame, score: str, size: int) -> IntArray:
     values = score_values(data_map, score)
     known = values[~np.isnan(values)]
-    return _ranked(np.abs(values - (np.median(known) if known.size else 0.0)))[:size]
+    return _smallest(np.abs(values - (np.median(known) if known.size else 0.0)), size)
 
 
 def _stratified(data_map: pd.DataFrame, score: str, size: int, generator: np.random.Generator) -> IntArray:
@@ -168,12 +195,13 @@ def _stratified(data_map: pd.DataFrame, score: str, size: int, generator: np.ran
     """
     values = score_values(data_map, score)
     high_is_hard = score not in HARD_WHEN_LOW
-    hardest_first = _ranked(-values if high_is_hard else values)
-    # Null scores stand last in that ranking: give them the value of the easy end.
+    # Null scores stand last in the ranking: give them the value of the easy end.
     known = values[~np.isnan(values)]
     easy_end = (known.min() if high_is_hard else known.max()) if known.size else 0.0
     num_cut = min(round(HARD_CUTOFF * len(values)), len(values) - size)
-    kept = np.sort(hardest_first[num_cut:])
+    is_kept = np.ones(len(values), dtype=bool)
+    is_kept[_smallest(-values if high_is_hard else values, num_cut)] = False
+    kept = np.flatnonzero(is_kept)
     return kept[_spread_over_bins(np.where(np.isnan(values), easy_end, values)[kept], size, generator)]
 
 
@@ -183,12 +211,15 @@ def _spread_over_bins(values: npt.NDArray[np.float64], size: int, generator: np.
     bins = np.zeros(len(values), dtype=np.int64)
     if width > 0:
         bins = np.minimum(((values - low) / width).astype(np.int64), NUM_BINS - 1)
-    numbers, counts = np.unique(bins, return_counts=True)
-    members_of: dict[int, Any] = {int(number): np.flatnonzero(bins == number) for number in numbers}
+    counts = np.bincount(bins)
+    numbers = np.flatnonzero(counts)
+    # A stable sort of 16-bit numbers is a radix sort: members of a bin stay in file order.
+    ends, members_in_order = np.cumsum(counts), np.argsort(bins.astype(np.uint16), kind="stable")
+    counts = counts[numbers]
     chosen, left = [], size
     smallest_first = numbers[np.argsort(counts, kind="stable")]
     for num_done, number in enumerate(smallest_first):
-        members = members_of[int(number)]
+        members = members_in_order[ends[number - 1] if number else 0 : ends[number]]
         # Rounding down and passing the rest on never asks a later, larger bin for more than it has.
         share = min(len(members), left // (len(smallest_first) - num_done))
         chosen.append(generator.choice(members, size=share, replace=False))
