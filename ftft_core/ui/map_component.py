@@ -27,6 +27,7 @@ import numpy as np
 import plotly
 import streamlit as st
 from streamlit.runtime import get_instance
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ftft_core.config import parse
 from ftft_core.dynamics import BoolArray
@@ -35,9 +36,6 @@ from ftft_core.figures import LIGHT, DrawnMap, Window, theme_named, words
 from ftft_core.selection import BoxCondition, Condition, PolygonCondition
 from ftft_core.ui.frame import as_text
 from ftft_core.ui.map_markup import CSS, HTML
-
-STATIC_FOLDER = Path(__file__).resolve().parents[2] / "static"
-"""Streamlit serves the folder `static` beside app.py."""
 
 SCRIPTS = ("data", "view", "points", "axes", "gestures", "legend", "foot", "saving", "component")
 """The JavaScript's parts, `map_*.js` beside this module, in the order in which they are joined."""
@@ -153,7 +151,7 @@ def show_map(
             "report_view": report_view,
             "height": height,
             "file_name": file_name,
-            "plotly_url": plotly_url(),
+            "plotly": _plotly(),
             "theme": dataclasses.asdict(theme),
             "print_theme": dataclasses.asdict(LIGHT),
             "words": _words(drawn, axes, selected),
@@ -269,6 +267,14 @@ def _words(drawn: DrawnMap, axes: tuple[str, str], selected: BoolArray | None) -
     )
 
 
+def _plotly() -> dict[str, str]:
+    """Address of Plotly.js, or why there is none: a map can be looked at without it."""
+    try:
+        return {"url": plotly_url()}
+    except WorkspaceError as failure:
+        return {"problem": failure.message}
+
+
 def _file_url(content: bytes, name: str) -> str:
     """Address of bytes that this tab's map needs; kept as long as the page that named them is the newest."""
     return _based(get_instance().media_file_mgr.add(content, "application/octet-stream", f"ftft.{name}"))
@@ -283,20 +289,25 @@ def _based(path: str) -> str:
 def plotly_url() -> str:
     """Address of plotly.min.js, copied once from plotly's Python package to where Streamlit serves files.
 
+    That is the folder `static` beside the app's script.
+
     :raises WorkspaceError: if the app's folder cannot be written to.
     """
+    context = get_script_run_ctx()
+    assert context is not None
+    folder = Path(context.main_script_path).parent / "static"
     source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    target = STATIC_FOLDER / f"plotly-{importlib.metadata.version('plotly')}.min.js"
+    target = folder / f"plotly-{importlib.metadata.version('plotly')}.min.js"
     if not target.exists() or target.stat().st_size != source.stat().st_size:
         try:
-            STATIC_FOLDER.mkdir(exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=STATIC_FOLDER, suffix=".js", delete=False) as part:
+            folder.mkdir(exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, suffix=".js", delete=False) as part:
                 part.write(source.read_bytes())
             shutil.copymode(source, part.name)
             os.replace(part.name, target)
         except OSError as failure:
             raise WorkspaceError(
-                f"Saving figures needs a copy of plotly.min.js in {STATIC_FOLDER}, which cannot be written "
+                f"Saving figures needs a copy of plotly.min.js in {folder}, which cannot be written "
                 f"({failure.strerror}). Copy {source} to {target}."
             ) from failure
     return _based(f"/app/static/{target.name}")

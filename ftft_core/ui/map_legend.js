@@ -1,7 +1,7 @@
 // The legend over the map: a chip for each value, or a histogram in the colours of a score. It shows what the server
 // says is chosen, and sends what is clicked.
 
-const BARS_HEIGHT = 34;
+const BARS_HEIGHT = 28;
 
 function drawLegend(map) {
   const title = document.createElement("span");

@@ -92,7 +92,7 @@ CSS = """
 .ftft-map-save > div { position: absolute; right: 0; top: 28px; z-index: 5; display: flex; flex-direction: column;
   padding: 4px; min-width: 84px; border: 1px solid var(--map-line); border-radius: 6px;
   background: var(--st-background-color); box-shadow: 0 4px 14px rgb(0 0 0 / 14%); }
-.ftft-map-legend { display: flex; align-items: center; gap: 2px; height: 36px; overflow: auto hidden;
+.ftft-map-legend { display: flex; align-items: center; gap: 2px; height: 36px; padding-bottom: 4px; overflow: auto hidden;
   scrollbar-width: none; }
 .ftft-map .ftft-map-chip { gap: 6px; height: 24px; padding: 0 8px; border: 1px solid transparent;
   color: var(--st-text-color); flex: 0 0 auto; }
@@ -100,7 +100,7 @@ CSS = """
 .ftft-map-chip::before { content: ""; width: 9px; height: 9px; border-radius: 50%; background: var(--chip); }
 .ftft-map-chip small, .ftft-map-quiet { font-size: 12px; color: var(--map-muted); }
 .ftft-map-title { color: var(--map-muted); margin-right: 8px; white-space: nowrap; }
-.ftft-map-bars { height: 34px; width: 264px; cursor: crosshair; touch-action: none; flex: 0 0 auto; margin: 0 6px; }
+.ftft-map-bars { height: 28px; width: 264px; cursor: crosshair; touch-action: none; flex: 0 0 auto; margin: 0 6px; }
 .ftft-map-plot { position: relative; width: 100%; touch-action: none; user-select: none; border-radius: 4px; }
 .ftft-map-plot > svg, .ftft-map-plot > canvas { position: absolute; left: 0; top: 0; }
 .ftft-map-plot > svg { width: 100%; height: 100%; }
@@ -124,7 +124,7 @@ CSS = """
 .ftft-map-epochs button { padding: 0 5px; }
 .ftft-map-epochs button svg { fill: currentColor; stroke: none; }
 .ftft-map-epochs input { width: 150px; accent-color: var(--st-primary-color); margin: 0; cursor: pointer; }
-.ftft-map-epochs output { min-width: 84px; color: var(--map-muted); }
+.ftft-map-epochs output { min-width: 80px; text-align: right; color: var(--map-muted); }
 @container (max-width: 600px) {
   .ftft-map-tools button[data-mode] span, .ftft-map-tools button[data-way] span { display: none; }
   .ftft-map button, .ftft-map summary { padding: 0 6px; }

@@ -2,10 +2,11 @@
 // point can be found under the pointer however many share its place.
 
 const STEPS = 4; // a point's stamp is made for so many places within a pixel, each way
-const OPACITY = { plain: 205, selected: 242, faded: 34 };
+const OPACITY = { selected: 242, faded: 34 };
 const CELL = 16;
 
 const pointRadius = (size) => (size <= 1500 ? 3.4 : size <= 8000 ? 2.5 : size <= 15000 ? 2 : 1.6);
+const plainOpacity = (size) => (size <= 8000 ? 205 : size <= 15000 ? 180 : 150);
 
 // For each place within a pixel: offsets of the pixels that a disc touches, and how much of each it covers (0 to 255).
 function stampsOf(radius) {
@@ -75,7 +76,7 @@ function drawPoints(map) {
   const image = context.createImageData(width, height);
   const radius = pointRadius(map.shown.x.length) * scale;
   if (map.stampRadius !== radius) Object.assign(map, { stampRadius: radius, stamps: stampsOf(radius) });
-  if (map.shown.selected === null) blend(image, width, height, map, null, OPACITY.plain, map.stamps, scale);
+  if (map.shown.selected === null) blend(image, width, height, map, null, plainOpacity(map.shown.x.length), map.stamps, scale);
   else {
     blend(image, width, height, map, 0, OPACITY.faded, map.stamps, scale);
     blend(image, width, height, map, 1, OPACITY.selected, map.stamps, scale);

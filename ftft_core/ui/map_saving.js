@@ -71,7 +71,7 @@ function keyTraces(map, theme) {
         colorscale: scale.map((colour, index) => [index / (scale.length - 1), colour]),
         showscale: true,
         colorbar: {
-          orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom", len: 0.36, thickness: 8, outlinewidth: 0, nticks: 5,
+          orientation: "h", x: 0, xanchor: "left", y: 1.01, yanchor: "bottom", len: 0.36, thickness: 8, outlinewidth: 0, nticks: 5,
           title: { text: literal(colours.title), side: "top", font: { size: 13 } },
         },
       },
@@ -94,8 +94,8 @@ function barTraces(map, theme) {
   const centres = (range, count) => Array.from({ length: count }, (_, index) => range[0] + ((range[1] - range[0]) * (index + 0.5)) / count);
   const bars = (counts, kind, marker) => {
     const common = { type: "bar", marker: { ...marker, line: { width: 0 } }, showlegend: false };
-    if (kind === "x") return { ...common, x: centres(places.ranges[0], counts.length), y: [...counts], yaxis: "y2" };
-    if (kind === "y") return { ...common, y: centres(places.ranges[1], counts.length), x: [...counts], xaxis: "x2", orientation: "h" };
+    if (kind === "x") return { ...common, x: centres(places.ranges[0], counts.length), y: [...counts], xaxis: "x4", yaxis: "y2" };
+    if (kind === "y") return { ...common, y: centres(places.ranges[1], counts.length), x: [...counts], xaxis: "x2", yaxis: "y4", orientation: "h" };
     return { ...common, y: places.correctness_names, x: [...counts], xaxis: "x3", yaxis: "y3", orientation: "h" };
   };
   const all = [["x", places.x_counts], ["y", places.y_counts], ["correctness", places.correctness_counts]];
@@ -121,6 +121,7 @@ function paperFigure(map) {
   const ink = { color: "#222222", family: FONT, size: 13 };
   const axis = { showline: true, mirror: true, linecolor: "#888888", gridcolor: theme.grid, zeroline: false, ticks: "outside", ticklen: 3, tickcolor: "#888888" };
   const hidden = { visible: false };
+  const note = { xref: "paper", yref: "paper", showarrow: false };
   const regions = places.regions && isWhole(map) ? REGIONS : [];
   const layout = {
     width: FIGURE.width,
@@ -128,27 +129,33 @@ function paperFigure(map) {
     font: ink,
     paper_bgcolor: "#ffffff",
     plot_bgcolor: "#ffffff",
-    margin: { l: 62, r: 14, t: 66, b: 54 },
+    margin: { l: 68, r: 14, t: 84, b: 54, autoexpand: false },
     barmode: "overlay",
     bargap: 0.12,
     showlegend: map.colours.kind === "classes",
-    legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom", itemsizing: "constant" },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemsizing: "constant" },
     xaxis: { ...axis, domain: MAP, range: map.view.x, title: { text: literal(places.titles[0]), standoff: 8 } },
     yaxis: { ...axis, domain: [0, 0.88], range: map.view.y, title: { text: literal(places.titles[1]), standoff: 8 } },
-    yaxis2: { ...hidden, domain: [0.89, 1] },
-    xaxis2: { ...hidden, domain: BESIDE },
-    xaxis3: { visible: true, domain: CORRECTNESS, anchor: "y3", showticklabels: false, showgrid: false, zeroline: false, title: { text: "correct epochs", font: { size: 12 }, standoff: 6 } },
-    yaxis3: { domain: [0, 0.88], anchor: "x3", showgrid: false, type: "category", tickfont: { size: 11 } },
+    xaxis4: { ...hidden, domain: MAP, range: map.view.x, anchor: "y2" },
+    yaxis2: { ...hidden, domain: [0.89, 1], anchor: "x4" },
+    xaxis2: { ...hidden, domain: BESIDE, anchor: "y4" },
+    yaxis4: { ...hidden, domain: [0, 0.88], range: map.view.y, anchor: "x2" },
+    xaxis3: { ...hidden, domain: CORRECTNESS, anchor: "y3" },
+    yaxis3: { domain: [0, 0.88], anchor: "x3", showgrid: false, zeroline: false, type: "category", tickfont: { size: 11 } },
     shapes: shapes(map, theme),
-    annotations: regions.map(([text, x, y, anchor]) => ({
-      text, x: MAP[1] * x, y: 0.88 * (1 - y), xref: "paper", yref: "paper", xanchor: anchor === "end" ? "right" : "left", yanchor: "middle", showarrow: false, font: { ...ink, size: 14, color: "#444444" },
-    })),
+    annotations: [
+      ...regions.map(([text, x, y, anchor]) => ({
+        ...note, text, x: MAP[1] * x, y: 0.88 * (1 - y), xanchor: anchor === "end" ? "right" : "left", yanchor: "middle", bgcolor: "rgba(255,255,255,0.6)", font: { ...ink, size: 14, color: "#444444" },
+      })),
+      { ...note, text: "correct epochs", x: 1, y: 0, xanchor: "right", yanchor: "top", yshift: -4, font: { ...ink, size: 12 } },
+    ],
   };
   return { data: [...densityTrace(map, theme), ...pointTraces(map, theme), ...barTraces(map, theme), ...keyTraces(map, theme)], layout, config: { staticPlot: true } };
 }
 
 async function saveFigure(map, format) {
-  const Plotly = await loadPlotly(map.data.plotly_url);
+  if (!map.data.plotly.url) throw new Error(map.data.plotly.problem);
+  const Plotly = await loadPlotly(map.data.plotly.url);
   const size = { format, width: FIGURE.width, height: FIGURE.height, scale: format === "png" ? PNG_SCALE : 1 };
   const image = await Plotly.toImage(paperFigure(map), size);
   const link = document.createElement("a");
@@ -171,6 +178,7 @@ function listenSaving(map) {
       } catch (error) {
         title.textContent = "Not saved";
         title.title = error.message;
+        map.host.querySelector(".ftft-map-remarks").textContent = error.message;
       }
     };
   }
