@@ -20,7 +20,8 @@ from ftft_core.store import runs as run_store
 from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
 from ftft_core.store.map_frames import counted_epochs
-from ftft_core.workspace.maps import Maps, SubsetRecord, check_subset_name
+from ftft_core.workspace.maps import SubsetRecord, check_subset_name
+from ftft_core.workspace.selecting import Selecting, named_runs
 
 Weights = NDArray[np.float64]
 
@@ -68,7 +69,7 @@ class RemadeSubset:
         return self.num_added > 0 or self.num_lost > 0
 
 
-class Subsets(Maps):
+class Subsets(Selecting):
     """What becomes of subsets after they were saved."""
 
     def subset_positions(self, reference: str) -> IntArray:
@@ -88,26 +89,33 @@ class Subsets(Maps):
             positions, _ = subset_store.read_subset_members(connection, row["subset"])
             return subset_store.label_counts(connection, suite_store.find_suite(connection, row["suite"]), positions)
 
+    def label_counts(self, suite: str, positions: IntArray | None = None) -> dict[str, int]:
+        """Give how many of a suite's training examples, or of some of its rows, have each label, in its order."""
+        with self.database.reading() as connection:
+            return subset_store.label_counts(connection, suite_store.find_suite(connection, suite), positions)
+
     def subset_users(self, reference: str) -> list[str]:
         """Name the runs trained on a subset and the subsets made from it: `run NAME`, `subset NAME`."""
         with self.database.reading() as connection:
             return subset_store.subset_users(connection, reference)
 
     def recipe_words(self, recipe: Recipe) -> str:
-        """Say in a line what a recipe takes, with the names that its run and its subsets have now."""
+        """Say in a line what a recipe takes, with the names that its runs and its subsets have now."""
         operands = {id_ for item in recipe.conditions for id_ in getattr(item, "operands", {}).values()}
-        run_name = None
         with self.database.reading() as connection:
             names = subset_store.subset_names(connection, sorted(operands))
-            if recipe.source_run is not None and run_store.run_number(connection, recipe.source_run) is not None:
-                run_name = run_store.read_run(connection, recipe.source_run)["name"]
+            run_names = {
+                run: str(run_store.read_run(connection, run)["name"])
+                for run in named_runs(recipe)
+                if run_store.run_number(connection, run) is not None
+            }
         conditions = []
         for item in recipe.conditions:
             if isinstance(item, SetCondition):
                 now = {old: names[subset] for old, subset in item.operands.items() if subset in names}
                 item = item.model_copy(update={"expression": with_names(item.expression, now)})
             conditions.append(item)
-        return in_words(recipe.model_copy(update={"conditions": tuple(conditions)}), run_name=run_name)
+        return in_words(recipe.model_copy(update={"conditions": tuple(conditions)}), run_names=run_names)
 
     def rename_subset(self, reference: str, name: str) -> SubsetRecord:
         """Give a subset another name; runs and recipes know it by its id.
