@@ -3,7 +3,7 @@
 The rule for a sentence: the difference is beyond noise, and large enough to be worth saying.
 
 - Shares of a label, a group, or of examples predicted otherwise than labelled: a z-test of two proportions beyond
-  three standard errors (Bonferroni-corrected for the number of labels), and 5 points apart or a factor of 1.5.
+  three standard errors (Bonferroni-corrected for the number of labels), and 5 points apart or a factor of 2.
 - Scores and lengths: a Mann-Whitney test beyond three standard errors, and a probability of being higher that is
   0.64 or more, or 0.36 or less (a medium effect, Cohen's d of 0.5); for lengths 0.6 and 0.4. Of scores that say much
   the same (how easy, how ambiguous, how unstable) only the most different one is named.
@@ -32,7 +32,7 @@ from ftft_core.profile.words import distinctive_words
 MOST_SENTENCES = 5
 NUM_STANDARD_ERRORS = 3.0
 LEAST_POINTS = 0.05
-LEAST_FACTOR = 1.5
+LEAST_FACTOR = 2.0
 LEAST_EFFECT = 0.14
 LEAST_LENGTH_EFFECT = 0.1
 LEAST_WORD_Z = 5.0
