@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 
@@ -161,27 +160,6 @@ def read_split(connection: Connection, suite: str, split: str) -> pd.DataFrame:
         'SELECT example_id, label, "group" FROM base.examples WHERE suite_no = ? AND split = ? ORDER BY position',
         [find_suite(connection, suite), split],
     ).df()
-
-
-def search_examples(connection: Connection, suite: str, split: str, contains: str, *, regex: bool) -> list[str]:
-    """Give the ids of examples one of whose texts contains a string (case ignored) or matches a regular expression.
-
-    :raises InputError: when the expression is malformed.
-    """
-    condition = (
-        "regexp_matches(text, $3, 'i') OR regexp_matches(coalesce(text_pair, ''), $3, 'i')"
-        if regex
-        else "contains(lower(text), lower($3)) OR contains(lower(coalesce(text_pair, '')), lower($3))"
-    )
-    query = (
-        f"SELECT example_id FROM base.examples WHERE suite_no = $1 AND split = $2 AND ({condition}) ORDER BY position"
-    )
-    try:
-        rows = connection.execute(query, [find_suite(connection, suite), split, contains]).fetchall()
-    except duckdb.InvalidInputException as failure:
-        said = str(failure).splitlines()[0]
-        raise InputError(f"The regular expression '{contains}' can't be used ({said}).") from failure
-    return [str(example_id) for (example_id,) in rows]
 
 
 def check_name(connection: Connection, name: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from ftft_core.selection.patterns import check_length
+from ftft_core.store import search as search_store
 from ftft_core.store import suites as suite_store
 from ftft_core.suites import Suite, load_suite, write_suite
 from ftft_core.workspace.base import WorkspaceBase
@@ -72,6 +74,11 @@ class Suites(WorkspaceBase):
             return suite_store.read_examples(connection, suite, split, example_ids)
 
     def search_examples(self, suite: str, split: str, contains: str, *, regex: bool = False) -> list[str]:
-        """Give the ids of examples whose text (either of a pair) contains or matches something, in file order."""
+        """Give the ids of examples whose text (either of a pair) contains or matches something, in file order.
+
+        :raises InputError: when a regular expression (RE2) is malformed, too long, or takes too long.
+        """
+        check_length(contains)
         with self.database.reading() as connection:
-            return suite_store.search_examples(connection, suite, split, contains, regex=regex)
+            suite_no = suite_store.find_suite(connection, suite)
+            return search_store.search_examples(connection, suite_no, split, contains, regex=regex)
