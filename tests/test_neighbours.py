@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState
 from click.testing import CliRunner
 
 from ftft_core.cli.app import _load_commands, cli
@@ -59,6 +61,14 @@ def make_suite(name: str, texts: list[str], pairs: list[str] | None = None) -> S
 
 def unit(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leave_accelerate_as_it_was() -> Iterator[None]:
+    # Accelerate keeps its precision for the whole process, and refuses another one that is asked for after it.
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 Exact: blocks of rows times all rows. Beyond `EXACT_ROWS` rows on a CPU the rows are cut into cells by spherical
 k-means, and each row is compared with the rows of the cells whose centres are nearest to it (an inverted file). All
 rows ask at once, so those that probe the same cell are answered by one matrix product. What that gives up beside a
-graph index is told at `Cells`; what it has is that it needs no library, can go on after a kill, and gives the same twice.
+graph index is told at `Cells`; it needs no library, and goes on after a kill to the same result.
 """
 
 from __future__ import annotations
