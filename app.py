@@ -6,5 +6,5 @@ from ftft_core import ui
 
 st.set_page_config(page_title="FTFT", layout="wide", initial_sidebar_state="collapsed")
 page = ui.navigate()
-ui.draw_frame()
+ui.draw_frame(page.url_path or ui.START)
 page.run()

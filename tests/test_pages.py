@@ -10,8 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from ftft_core.errors import InputError
 from ftft_core.selection import Recipe, select
+from ftft_core.ui.detail import number_words
 from ftft_core.ui.frame import as_text, duration_words, queue_words
-from ftft_core.ui.panel import number_words, share_words
+from ftft_core.ui.panel import share_words
 from ftft_core.ui.planning import cost_words, fitting_methods, free_seeds
 from ftft_core.workspace import Workspace
 from tests.ui_workspace import AWKWARD, NUM_TRAIN, make_workspace, queue

@@ -5,15 +5,17 @@ neither streamlit nor anything that trains.
 """
 
 from ftft_core.figures.charts import (
+    class_probability_figure,
     empty_figure,
-    label_balance_figure,
-    learning_curve_figure,
     loss_figure,
+    quartile_figure,
     robustness_cost_figure,
+    slider_histogram_figure,
 )
 from ftft_core.figures.map_colours import LABEL_COLUMNS, MapColours, map_colours
 from ftft_core.figures.map_figure import DrawnMap, data_map_figure
 from ftft_core.figures.map_places import MapPlaces, axis_range, map_places, words
+from ftft_core.figures.profile_charts import lengths_figure, scores_figure, shares_figure, words_figure
 from ftft_core.figures.sampling import MAX_DRAWN_POINTS, Density, Window, density, drawn_rows
 from ftft_core.figures.themes import DARK, LIGHT, THEMES, Theme, label_colours, plain, theme_named
 
@@ -30,18 +32,23 @@ __all__ = [
     "Theme",
     "Window",
     "axis_range",
+    "class_probability_figure",
     "data_map_figure",
     "density",
     "drawn_rows",
     "empty_figure",
-    "label_balance_figure",
     "label_colours",
-    "learning_curve_figure",
+    "lengths_figure",
     "loss_figure",
     "map_colours",
     "map_places",
     "plain",
+    "quartile_figure",
     "robustness_cost_figure",
+    "scores_figure",
+    "shares_figure",
+    "slider_histogram_figure",
     "theme_named",
     "words",
+    "words_figure",
 ]

@@ -14,72 +14,19 @@ import plotly.graph_objects as go
 
 from ftft_core.figures.themes import Theme, base_layout, label_colours, plain
 
-ROW_HEIGHT = 26
-"""Pixels of one label in the balance chart."""
+MAX_LINES = 6
+"""Most labels whose probability is drawn by epoch."""
+
+NUM_SLIDER_BARS = 48
 
 
-def label_balance_figure(balance: pd.DataFrame, theme: Theme) -> go.Figure:
-    """Share of each label among the selected, with a tick where it stands among all examples.
-
-    :param balance: columns label, selected, everything: shares in [0, 1], in the suite's label order.
-    """
-    colours = label_colours(list(balance["label"]), theme)
-    names = [plain(label, limit=18) for label in balance["label"]]
-    figure = go.Figure(
-        [
-            go.Bar(
-                y=names,
-                x=balance["selected"],
-                orientation="h",
-                marker={"color": [colours[label] for label in balance["label"]], "line": {"width": 0}},
-                width=0.46,
-                hovertemplate="%{y}: %{x:.1%} of the selection<extra></extra>",
-            ),
-            go.Scatter(
-                y=names,
-                x=balance["everything"],
-                mode="markers",
-                marker={"symbol": "line-ns", "size": 15, "line": {"width": 2, "color": theme.text}},
-                hovertemplate="%{y}: %{x:.1%} of all examples<extra></extra>",
-            ),
-        ]
-    )
-    layout = base_layout(theme, height=ROW_HEIGHT * len(balance) + 6)
-    layout["margin"] = {"l": 8, "r": 46, "t": 2, "b": 2}
-    layout["xaxis"] |= {"visible": False, "range": [0, 1], "fixedrange": True}
-    layout["annotations"] = [
-        {
-            "text": f"{share:.0%}".replace("%", " %"),
-            "x": 1,
-            "xref": "paper",
-            "xanchor": "right",
-            "xshift": 44,
-            "y": name,
-            "showarrow": False,
-            "font": {"color": theme.text, "size": 13},
-        }
-        for name, share in zip(names, balance["selected"], strict=True)
-    ]
-    layout["yaxis"] |= {
-        "autorange": "reversed",
-        "showgrid": False,
-        "fixedrange": True,
-        "automargin": True,
-        "tickfont": {"color": theme.text, "size": 13},
-        "ticks": "",
-    }
-    figure.update_layout(layout)
-    return figure
-
-
-def learning_curve_figure(curves: pd.DataFrame, theme: Theme) -> go.Figure:
+def quartile_figure(curves: pd.DataFrame, theme: Theme) -> go.Figure:
     """Median gold probability by epoch, with the middle half of the examples as a band.
 
-    :param curves: columns epoch (0-based) and gold_probability, one row an example and epoch.
+    :param curves: columns epoch (0-based), lower, median and upper, one row an epoch.
     """
-    grouped = curves.groupby("epoch")["gold_probability"]
-    epochs = np.array(sorted(curves["epoch"].unique())) + 1
-    low, median, high = (grouped.quantile(share).to_numpy() for share in (0.25, 0.5, 0.75))
+    epochs = curves["epoch"].to_numpy() + 1
+    low, median, high = (curves[name].to_numpy() for name in ("lower", "median", "upper"))
     quiet = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     figure = go.Figure(
         [
@@ -99,6 +46,67 @@ def learning_curve_figure(curves: pd.DataFrame, theme: Theme) -> go.Figure:
     layout["margin"] = {"l": 30, "r": 6, "t": 6, "b": 20}
     layout["xaxis"] |= {"dtick": max(1, len(epochs) // 6), "fixedrange": True, "showgrid": False}
     layout["yaxis"] |= {"range": [-0.02, 1.02], "tickvals": [0, 0.5, 1], "fixedrange": True}
+    figure.update_layout(layout)
+    return figure
+
+
+def class_probability_figure(probabilities: pd.DataFrame, labels: Sequence[str], gold: str, theme: Theme) -> go.Figure:
+    """Probability of each label by epoch, for one example; the gold label's line is thick.
+
+    Of many labels those that were likeliest at some epoch are drawn, and the gold one.
+
+    :param probabilities: columns epoch (0-based), label, probability.
+    """
+    colours = label_colours(labels, theme)
+    peaks = probabilities.groupby("label", observed=True)["probability"].max().sort_values(ascending=False)
+    shown = list(dict.fromkeys([gold, *peaks.index[:MAX_LINES]]))[:MAX_LINES]
+    figure = go.Figure()
+    for label in sorted(shown, key=lambda name: name == gold):
+        some = probabilities[probabilities["label"] == label]
+        figure.add_trace(
+            go.Scatter(
+                x=some["epoch"] + 1,
+                y=some["probability"],
+                mode="lines+markers",
+                name=plain(label, limit=14),
+                line={"color": colours[label], "width": 3 if label == gold else 1.25},
+                marker={"size": 6 if label == gold else 4},
+                hovertemplate=f"{plain(label, limit=40)}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
+            )
+        )
+    layout = base_layout(theme, height=118)
+    layout["margin"] = {"l": 30, "r": 6, "t": 6, "b": 20}
+    num_epochs = probabilities["epoch"].nunique()
+    layout["xaxis"] |= {"dtick": max(1, num_epochs // 6), "fixedrange": True, "showgrid": False}
+    layout["yaxis"] |= {"range": [-0.03, 1.03], "tickvals": [0, 0.5, 1], "fixedrange": True}
+    layout["showlegend"] = True
+    layout["legend"] = {"font": {"size": 11, "color": theme.muted}, "x": 1.01, "y": 1, "itemclick": False,
+                        "itemdoubleclick": False}  # fmt: skip
+    figure.update_layout(layout)
+    return figure
+
+
+def slider_histogram_figure(
+    column: pd.Series, bounds: tuple[float, float], chosen: tuple[float, float], theme: Theme
+) -> go.Figure:
+    """Histogram of a score over the ends of a slider, the bars between its two handles in accent."""
+    known = pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
+    counts, edges = np.histogram(known[np.isfinite(known)], bins=NUM_SLIDER_BARS, range=bounds)
+    middles = (edges[:-1] + edges[1:]) / 2
+    inside = (middles >= chosen[0]) & (middles <= chosen[1])
+    figure = go.Figure(
+        go.Bar(
+            x=middles,
+            y=counts,
+            marker={"color": np.where(inside, theme.accent, theme.fill), "line": {"width": 0}},
+            width=float(edges[1] - edges[0]) * 0.9,
+            hoverinfo="skip",
+        )
+    )
+    layout = base_layout(theme, height=56)
+    layout["margin"] = {"l": 8, "r": 8, "t": 2, "b": 0}
+    layout["xaxis"] |= {"visible": False, "range": list(bounds), "fixedrange": True}
+    layout["yaxis"] |= {"visible": False, "fixedrange": True}
     figure.update_layout(layout)
     return figure
 

@@ -6,6 +6,7 @@ Owns everything of the browser that is not one page's alone. Imports nothing tha
 from ftft_core.ui import reads
 from ftft_core.ui.examples_table import draw_examples
 from ftft_core.ui.frame import (
+    START,
     Chosen,
     as_text,
     chosen,
@@ -16,44 +17,37 @@ from ftft_core.ui.frame import (
     num_counted_epochs,
     show_error,
     theme,
+    write_address,
 )
-from ftft_core.ui.map_component import LegendClick, gesture_condition, show_map, window_in_view
-from ftft_core.ui.panel import close_example, draw_panel, open_example, share_words
+from ftft_core.ui.maps import Seen, draw_controls, draw_maps
+from ftft_core.ui.panel import draw_panel, share_words
 from ftft_core.ui.paper_table import comparison_table
 from ftft_core.ui.planning import cost_words, fitting_methods, free_seeds
 from ftft_core.ui.queue_list import draw_queue
-from ftft_core.ui.selecting import Selection, clear_token, current_selection, draw_rules, keep_outline, toggle_label
 
 __all__ = [
+    "START",
     "Chosen",
-    "LegendClick",
-    "Selection",
+    "Seen",
     "as_text",
     "chosen",
-    "clear_token",
-    "close_example",
     "comparison_table",
     "cost_words",
-    "current_selection",
+    "draw_controls",
     "draw_examples",
     "draw_frame",
+    "draw_maps",
     "draw_panel",
     "draw_queue",
-    "draw_rules",
     "duration_words",
     "fitting_methods",
     "free_seeds",
-    "gesture_condition",
     "guard",
-    "keep_outline",
     "navigate",
     "num_counted_epochs",
-    "open_example",
     "reads",
     "share_words",
     "show_error",
-    "show_map",
     "theme",
-    "toggle_label",
-    "window_in_view",
+    "write_address",
 ]

@@ -1,73 +1,166 @@
-"""The table of selected examples: a page of rows at a time, texts fetched for those alone.
+"""The table of selected examples, linked with the map: sorted, searched and paged in SQL, texts of the page alone.
 
-Owns paging and order; cells show text literally.
+Owns paging, order, search and the export; cells show text literally.
 """
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import streamlit as st
 
+from ftft_core.cartography import SCORES
+from ftft_core.errors import FTFTError
 from ftft_core.figures import words
-from ftft_core.ui.frame import Chosen, chosen
+from ftft_core.ui.frame import chosen, show_error
+from ftft_core.ui.maps import Seen
+from ftft_core.ui.view import state
 
 PAGE_ROWS = 50
 FILE_ORDER = "file order"
-SORT_SCORES = ("confidence", "variability", "correctness", "forgetting_events", "aum", "loss", "label_quality")
+ORDERS = (FILE_ORDER, *SCORES, "label", "predicted_label", "text_length", "example_id")
+EXPORTS = {"CSV": "csv", "JSON lines": "jsonl", "Parquet": "parquet", "datasets folder (zip)": "zip"}
+NUMBERS = {"confidence": "%.3f", "variability": "%.3f", "aum": "%.2f", "loss": "%.3f", "label_quality": "%.3f"}
 
 
-def draw_examples(data_map: pd.DataFrame, mask: npt.NDArray[np.bool_] | None) -> None:
+@st.fragment
+def draw_examples(seen: Seen) -> None:
     """Draw the table of the selected examples, or of all when nothing is selected."""
-    now = chosen()
-    rows = data_map if mask is None else data_map.loc[mask]
+    is_selected = seen.selection.is_made
+    positions = seen.data_map["position"].to_numpy()[seen.selection.mask] if is_selected else None
     with st.container(key="examples"):
-        _draw_table(rows, "All examples" if mask is None else "Selected examples", now)
+        order, descending, search, regex = _draw_head(seen, positions, is_selected=is_selected)
+        query: dict[str, Any] = {"order": None if order == FILE_ORDER else order, "descending": descending}
+        query |= {"search": search or None, "regex": regex}
+        if seen.epochs is not None and order in SCORES:
+            query["order_values"] = seen.data_map[order].to_numpy(dtype=np.float64, na_value=np.nan)
+        try:
+            _draw_page(seen, positions, query)
+        except FTFTError as failure:
+            show_error(failure)
 
 
-def _draw_table(rows: pd.DataFrame, title: str, now: Chosen) -> None:
+def _draw_head(
+    seen: Seen, positions: npt.NDArray[np.int64] | None, *, is_selected: bool
+) -> tuple[str, bool, str, bool]:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(f'<span class="ftft-heading">{title}</span>',
+        st.html(f'<span class="ftft-heading">{"Selected examples" if is_selected else "All examples"}</span>',
                 width="content")  # fmt: skip
         st.space("stretch")
-        order = st.selectbox("Order", [FILE_ORDER, *SORT_SCORES], format_func=lambda name: f"by {words(name)}"
-                             if name != FILE_ORDER else "in file order", label_visibility="collapsed",
-                             width=190, key="table.order")  # fmt: skip
-        falling = st.toggle("highest first", key="table.falling", disabled=order == FILE_ORDER, width="content")
-        num_pages = max(1, -(-len(rows) // PAGE_ROWS))
-        page = st.number_input("Page", 1, num_pages, 1, key=f"table.page.{num_pages}", label_visibility="collapsed",
-                               width=110)  # fmt: skip
-        st.html(f'<span class="ftft-quiet">of {num_pages:,}</span>', width="content")
-        st.download_button(
-            "Export scores",
-            data=lambda: rows.to_csv(index=False),
-            file_name="selection.csv",
-            mime="text/csv",
-            disabled=rows.empty,
-            on_click="ignore",
-            width="content",
-        )
-    if order != FILE_ORDER:
-        rows = rows.sort_values(order, ascending=not falling, kind="stable", na_position="last")
-    shown = rows.iloc[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
-    assert now.suite is not None
-    texts = now.workspace.examples(now.suite, "train", list(shown["example_id"]))
-    table = shown.assign(text=texts["text"].to_numpy(), text_pair=texts["text_pair"].to_numpy())
-    columns = ["text", "text_pair"] if table["text_pair"].notna().any() else ["text"]
-    st.dataframe(
-        table[[*columns, "label", "predicted_label", "confidence", "variability", "correct_epochs",
-               "forgetting_events", "example_id"]],
+        search = st.text_input("Search", key="table.search", placeholder="search the texts", width=220,
+                               label_visibility="collapsed")  # fmt: skip
+        regex = st.toggle("regex", key="table.regex", width="content", help="Take the search as a regular expression")
+        order = str(st.selectbox("Order", ORDERS, key="table.order", width=180, label_visibility="collapsed",
+                                 format_func=_order_words))  # fmt: skip
+        descending = st.toggle("highest first", key="table.falling", disabled=order == FILE_ORDER, width="content")
+        with st.popover("Export", icon=":material/download:", key="table.export"):
+            _draw_export(seen, positions)
+    return order, bool(descending), str(search).strip(), bool(regex)
+
+
+def _order_words(order: str) -> str:
+    return "in file order" if order == FILE_ORDER else f"by {words(order)}"
+
+
+def _draw_page(seen: Seen, positions: npt.NDArray[np.int64] | None, query: dict[str, Any]) -> None:
+    workspace, run_id = chosen().workspace, str(seen.run["run_id"])
+    signature = (run_id, seen.selection.choice, seen.epochs, query["order"], query["descending"], query["search"])
+    if st.session_state.get("table.of") != signature:  # another list begins at its first page
+        st.session_state["table.of"] = signature
+        st.session_state["table.page"] = 1
+    _follow_open_example(seen, positions, query)
+    page = int(st.session_state["table.page"])
+    found = workspace.selection_rows(run_id, positions, **query, offset=(page - 1) * PAGE_ROWS, limit=PAGE_ROWS)
+    rows = found.rows
+    if seen.epochs is not None and len(rows):  # the map is at an earlier epoch, and so are the scores shown
+        places = np.searchsorted(seen.data_map["position"].to_numpy(), rows["position"].to_numpy())
+        early = seen.data_map.iloc[places]
+        shown = [*(name for name in SCORES if name in rows), "predicted_label"]
+        rows = rows.assign(**{name: early[name].to_numpy() for name in shown})
+    columns = [name for name in _columns(rows) if name in rows]
+    event = st.dataframe(
+        rows[columns],
         hide_index=True,
-        height=min(38 + 35 * max(len(table), 1), 420),
-        column_config={
-            "text": st.column_config.TextColumn("text", width="large"),
-            "text_pair": st.column_config.TextColumn("second text", width="medium"),
-            "predicted_label": "predicted",
-            "confidence": st.column_config.NumberColumn("confidence", format="%.3f"),
-            "variability": st.column_config.NumberColumn("variability", format="%.3f"),
-            "correct_epochs": "correct epochs",
-            "forgetting_events": "forgotten",
-            "example_id": "example",
-        },
-    )  # fmt: skip
+        height=min(38 + 35 * max(len(rows), 1), 420),
+        column_config=_column_config(),
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"table.rows.{hash((signature, page))}",
+    )
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        num_pages = max(1, -(-found.total // PAGE_ROWS))
+        first = (page - 1) * PAGE_ROWS
+        said = f"{first + 1:,} to {first + len(rows):,} of {found.total:,}" if len(rows) else "Nothing here"
+        st.html(f'<span class="ftft-quiet">{said}; a click opens an example</span>', width="content")
+        st.space("stretch")
+        if num_pages > 1:
+            st.number_input("Page", 1, num_pages, key="table.page", width=120, label_visibility="collapsed")
+            st.html(f'<span class="ftft-quiet">of {num_pages:,} pages</span>', width="content")
+    picked = event["selection"]["rows"]
+    if picked:
+        example_id = str(rows["example_id"].iloc[picked[0]])
+        if st.session_state.get("table.picked") != (signature, page, example_id):
+            st.session_state["table.picked"] = (signature, page, example_id)
+            state().example = example_id
+            st.rerun(scope="app")
+
+
+def _follow_open_example(seen: Seen, positions: npt.NDArray[np.int64] | None, query: dict[str, Any]) -> None:
+    """Turn to the page with the example that was opened on the map."""
+    example_id = state().example
+    if example_id == st.session_state.get("table.followed"):
+        return
+    st.session_state["table.followed"] = example_id
+    if example_id is None:
+        return
+    rows = np.flatnonzero(seen.data_map["example_id"].eq(example_id))
+    if len(rows):
+        position = int(seen.data_map["position"].iloc[rows[0]])
+        place = chosen().workspace.selection_place(str(seen.run["run_id"]), positions, position, **query)
+        if place is not None:
+            st.session_state["table.page"] = place // PAGE_ROWS + 1
+
+
+def _columns(rows: Any) -> list[str]:
+    texts = ["text", "text_pair"] if rows["text_pair"].notna().any() else ["text"]
+    marks = ["tags", "excluded"] if rows["excluded"].any() or rows["tags"].notna().any() else []
+    group = ["group"] if rows["group"].notna().any() else []
+    return [*texts, "label", "predicted_label", *group, "confidence", "variability", "correct_epochs",
+            "forgetting_events", "aum", "label_quality", *marks, "example_id"]  # fmt: skip
+
+
+def _column_config() -> dict[str, Any]:
+    named = {"predicted_label": "predicted", "correct_epochs": "correct epochs", "forgetting_events": "forgotten",
+             "example_id": "example", "excluded": "excluded", "tags": "tags"}  # fmt: skip
+    return {
+        "text": st.column_config.TextColumn("text", width="large"),
+        "text_pair": st.column_config.TextColumn("second text", width="medium"),
+        **named,
+        **{name: st.column_config.NumberColumn(words(name), format=shape) for name, shape in NUMBERS.items()},
+    }
+
+
+def _draw_export(seen: Seen, positions: npt.NDArray[np.int64] | None) -> None:
+    count = len(seen.data_map) if positions is None else len(positions)
+    kind = str(st.selectbox("Format", list(EXPORTS), key="table.export.format"))
+    suffix = EXPORTS[kind]
+    workspace, run_id = chosen().workspace, str(seen.run["run_id"])
+
+    def content() -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            written = workspace.export_selection(run_id, positions, Path(folder) / f"selection.{suffix}")
+            return Path(written).read_bytes()
+
+    st.download_button(
+        f"Download {count:,} example{'s' * (count != 1)} with texts and scores",
+        data=content,
+        file_name=f"{seen.run['name']}-selection.{suffix}",
+        on_click="ignore",
+        disabled=count == 0,
+        width="stretch",
+        key=f"table.export.{suffix}",
+    )

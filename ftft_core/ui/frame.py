@@ -14,7 +14,7 @@ import streamlit as st
 
 from ftft_core.errors import FTFTError
 from ftft_core.figures import Theme, theme_named
-from ftft_core.ui import reads
+from ftft_core.ui import reads, view
 from ftft_core.ui.style import apply_style
 from ftft_core.workspace import Workspace
 
@@ -22,6 +22,9 @@ QUEUE_SECONDS = 4
 """Seconds between two looks at the queue while something runs."""
 
 CHOSEN = "ftft.chosen"
+PAGE = "ftft.page"
+ADDRESS = "ftft.address"
+"""What the address bar said when it was written here last."""
 
 PAGES = {
     "suites": "Suites",
@@ -47,16 +50,19 @@ class Chosen:
     run: dict[str, Any] | None
 
 
-def draw_frame() -> None:
+def draw_frame(page: str) -> None:
     """Draw the shared line, and keep what it says for the page.
 
     Shows the core's sentence and stops where the workspace cannot be opened.
+
+    :param page: name of the page that will be drawn.
     """
     apply_style(theme().name)
     try:
         workspace = reads.open_workspace()
         workspace.sync()
         suites = list(reads.suites()["suite"])
+        problems = _take_address(page)
     except FTFTError as failure:
         show_error(failure)
         st.stop()
@@ -74,6 +80,10 @@ def draw_frame() -> None:
     found = listed[listed["run_id"] == run_id].to_dict("records") if run_id else []
     run = {str(name): value for name, value in found[0].items()} if found else None
     st.session_state[CHOSEN] = Chosen(workspace, suite, run)
+    st.session_state[PAGE] = page
+    write_address()
+    if problems:
+        st.warning("  \n".join(as_text(problem) for problem in problems), icon=":material/link_off:")
 
 
 def chosen() -> Chosen:
@@ -87,6 +97,52 @@ def chosen() -> Chosen:
         st.rerun()
     found: Chosen = st.session_state[CHOSEN]
     return found
+
+
+def write_address() -> None:
+    """Bring the address bar up to date with what is looked at, so that it can be sent to somebody or come back to.
+
+    A changed address is a new step of the browser's history: Back goes to what was seen before.
+    """
+    now: Chosen = st.session_state[CHOSEN]
+    address = {}
+    if now.suite is not None:
+        address["suite"] = now.suite
+    if now.run is not None:
+        address["run"] = str(now.run["run_id"])
+        if st.session_state[PAGE] == START:
+            address |= view.as_address(address["run"])
+    st.session_state[ADDRESS] = address
+    if st.query_params.to_dict() != address:
+        st.query_params.from_dict(address)
+
+
+def _take_address(page: str) -> list[str]:
+    """Take over what the address says, if it was not written here; give a sentence for all that is not so."""
+    address = st.query_params.to_dict()
+    if not address.keys() & {"suite", "run"} or address == st.session_state.get(ADDRESS):
+        return []  # a bare address, or one that only repeats what is known
+    problems = []
+    everything = reads.runs()
+    reference = address.get("run")
+    found = everything[everything["run_id"].eq(reference) | everything["name"].eq(reference)] if reference else None
+    if found is not None and len(found):
+        suite, run_id = str(found.iloc[0]["suite"]), str(found.iloc[0]["run_id"])
+        st.session_state["suite"], st.session_state["run"] = suite, run_id
+        if page == START:
+            names = everything.loc[everything["suite"] == suite].set_index("run_id")["name"].to_dict()
+            problems += view.take_address(run_id, address, runs=names)
+        return problems
+    if reference:
+        problems.append(
+            f"The link shows run '{reference[:100]}', which is not in this workspace; it may have been removed."
+        )
+    suite = address.get("suite")
+    if suite in set(reads.suites()["suite"]):
+        st.session_state["suite"] = suite
+    elif suite is not None:
+        problems.append(f"The link shows suite '{suite[:100]}', which is not in this workspace.")
+    return problems
 
 
 def navigate() -> Any:

@@ -139,6 +139,12 @@ def subset_mask(suite: str, subset: str, data_map: pd.DataFrame) -> npt.NDArray[
     return np.isin(data_map["position"].to_numpy(), inside)
 
 
+def run_names() -> dict[str, str]:
+    """Return id -> name of all runs."""
+    listed = runs()
+    return dict(zip(listed["run_id"], listed["name"], strict=True))
+
+
 def runs_with_maps(suite: str) -> dict[str, str]:
     """Return id -> name of the runs whose maps can be looked at."""
     listed = runs(suite)

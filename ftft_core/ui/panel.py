@@ -6,144 +6,235 @@ Owns what is shown of a selection and the way from it to a saved subset; not how
 from __future__ import annotations
 
 import html
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from ftft_core.errors import FTFTError
-from ftft_core.figures import label_balance_figure, learning_curve_figure, words
+from ftft_core.figures import lengths_figure, quartile_figure, scores_figure, shares_figure, words_figure
+from ftft_core.profile import Profile
+from ftft_core.selection import IdsCondition
+from ftft_core.ui import map_reads as reads
+from ftft_core.ui.chips import draw_chips, draw_filter, take_share
+from ftft_core.ui.condition_forms import Facts
+from ftft_core.ui.detail import draw_detail
 from ftft_core.ui.frame import as_text, chosen, show_error, theme
-from ftft_core.ui.selecting import Selection, draw_chips, take_strategy
+from ftft_core.ui.hints import draw_hints
+from ftft_core.ui.maps import Seen
+from ftft_core.ui.marking import draw_last_action, draw_marking
+from ftft_core.ui.view import choose, history, state
 
-MAX_CURVES = 1_000
-"""Most examples of which the learning curve is read; evenly spaced over the selection in file order."""
-
-DETAIL_SCORES = ("confidence", "variability", "correctness", "forgetting_events", "aum", "el2n", "loss",
-                 "label_quality")  # fmt: skip
-
-CLICKED = "map.clicked"
 SAVED = "map.saved"
+"""(choice as text, id, name) of the subset saved last."""
+
+BODY_HEIGHT = 372
+DETAIL_HEIGHT = 700
 QUIET_CHART = {"displayModeBar": False}
+PARTS = ("Summary", "Words", "Scores", "Hints")
 
 
-def draw_panel(selection: Selection, data_map: pd.DataFrame, labels: tuple[str, ...]) -> None:
+def draw_panel(seen: Seen) -> None:
     """Draw the panel."""
-    clicked = st.session_state.get(CLICKED)
     with st.container(key="panel"):
-        if clicked is not None and clicked < len(data_map):
-            _draw_example(data_map.iloc[clicked])
-        elif not selection.chips:
-            _draw_invitation(len(data_map))
+        row = _open_row(seen)
+        if row is not None:
+            with st.container(height=DETAIL_HEIGHT, border=False, key="detail"):
+                draw_detail(row, seen.data_map, seen.selection.mask, seen.labels)
         else:
-            _draw_selection(selection, data_map, labels)
+            _draw_selection(seen)
 
 
-def open_example(row: int) -> None:
-    """Turn the panel into the detail of a row of the map (for a click on it)."""
-    st.session_state[CLICKED] = row
+def _open_row(seen: Seen) -> int | None:
+    """Return the map's row of the example whose detail is open."""
+    example_id = state().example
+    if example_id is None:
+        return None
+    rows = np.flatnonzero(seen.data_map["example_id"].eq(example_id))
+    if not len(rows):
+        state().example = None
+        st.warning(as_text(f"Example '{example_id[:100]}' is not on this map."))
+        return None
+    return int(rows[0])
 
 
-def close_example() -> None:
-    """Go back from an example to the selection."""
-    st.session_state.pop(CLICKED, None)
-
-
-def _draw_invitation(num_examples: int) -> None:
-    st.html(f'<div class="ftft-quiet">Selection</div><div class="ftft-count">None of {num_examples:,}</div>')
-    st.markdown(":gray[Draw around points of the map, choose by rule, or start with a third of the examples:]")
-    with st.container(horizontal=True, gap="small"):
-        for strategy in ("ambiguous", "hard", "easy", "random"):
-            st.button(strategy.capitalize(), key=f"take.{strategy}", on_click=take_strategy, args=(strategy,))
-    st.markdown(":gray[A click on a point shows its text.]")
-
-
-def _draw_selection(selection: Selection, data_map: pd.DataFrame, labels: tuple[str, ...]) -> None:
-    count, everything = selection.count, len(data_map)
+def _draw_selection(seen: Seen) -> None:
+    selection, everything = seen.selection, len(seen.data_map)
+    run_id = str(seen.run["run_id"])
+    count = selection.count
+    shown = f"{count:,}" if selection.is_made else "None"
+    share = f" ({share_words(count, everything)})" if selection.is_made else ""
     st.html(
         '<div class="ftft-quiet">Selection</div>'
-        f'<div class="ftft-count" data-testid="selection-count">{count:,} '
-        f'<span class="ftft-quiet">of {everything:,} ({share_words(count, everything)})</span></div>'
+        f'<div class="ftft-count" data-testid="selection-count">{shown} '
+        f'<span class="ftft-quiet">of {everything:,}{share}</span></div>'
     )
-    draw_chips(selection.chips)
+    draw_chips(run_id, _facts(seen))
+    draw_filter(run_id)
+    if not selection.is_made:
+        _draw_invitation(run_id)
+        return
     if selection.failure is not None:
         show_error(selection.failure)
         return
-    assert selection.recipe is not None
-    st.html('<div class="ftft-heading">Labels <span class="ftft-quiet">tick: all examples</span></div>')
-    balance = label_balance(data_map["label"], selection.mask, labels)
-    st.plotly_chart(label_balance_figure(balance, theme()), config=QUIET_CHART, theme=None, key="panel.balance")
-    st.html(
-        '<div class="ftft-heading">Gold probability by epoch <span class="ftft-quiet">median, quartiles</span></div>'
+    if selection.leaves_out_excluded:
+        number = reads.num_excluded(str(seen.run["suite"]))
+        st.html(
+            f'<div class="ftft-quiet">{number:,} excluded from training {"are" if number > 1 else "is"} left out.</div>'
+        )
+    part = st.segmented_control("Part", PARTS, default=PARTS[0], key="panel.part", label_visibility="collapsed",
+                                required=True, width="stretch")  # fmt: skip
+    with st.container(height=BODY_HEIGHT, border=False, key="panel_body"):
+        _DRAWN[str(part)](seen)
+    _draw_next_steps(seen)
+
+
+def _draw_invitation(run_id: str) -> None:
+    st.markdown(
+        ":gray[Draw around points of the map, type a filter, add conditions, or start with a third of the examples:]"
     )
-    ids = data_map.loc[selection.mask, "example_id"]
-    _draw_curve(list(ids.iloc[np.unique(np.linspace(0, count - 1, min(count, MAX_CURVES)).astype(int))]))
-    _draw_saving(selection, count)
+    with st.container(horizontal=True, gap="small"):
+        for strategy in ("ambiguous", "hard", "easy", "random"):
+            st.button(strategy.capitalize(), key=f"take.{strategy}", on_click=take_share, args=(run_id, strategy))
+    st.markdown(":gray[Shift adds to what is drawn, Alt cuts out of it; a click on a point shows its text.]")
 
 
-def _draw_saving(selection: Selection, count: int) -> None:
+def _draw_summary(seen: Seen) -> None:
+    profile = _profile(seen)
+    if profile is None:
+        return
+    st.html('<div class="ftft-heading">Labels <span class="ftft-quiet">tick: the rest</span></div>')
+    st.plotly_chart(shares_figure(profile.labels, theme()), config=QUIET_CHART, theme=None, key="panel.balance")
+    if profile.curves is not None:
+        st.html(
+            '<div class="ftft-heading">Gold probability by epoch '
+            '<span class="ftft-quiet">median, quartiles</span></div>'
+        )
+        st.plotly_chart(quartile_figure(profile.curves, theme()), config=QUIET_CHART, theme=None, key="panel.curve")
+    st.html('<div class="ftft-heading">What sets it apart</div>')
+    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in profile.sentences)
+    st.html(f'<ul class="ftft-sentences">{items}</ul>')
+
+
+def _draw_words(seen: Seen) -> None:
+    profile = _profile(seen)
+    if profile is None:
+        return
+    if profile.words is None or profile.words.empty:
+        st.markdown(":gray[No word sets the selection apart.]")
+        return
+    st.html(
+        '<div class="ftft-heading">Words that set it apart <span class="ftft-quiet" title="Log-odds ratio with an '
+        'informative Dirichlet prior, Monroe et al. 2008; beyond 2 is more than chance">z-scores</span></div>'
+    )
+    st.plotly_chart(words_figure(profile.words, theme()), config=QUIET_CHART, theme=None, key="panel.words")
+    if profile.lengths is not None:
+        st.html(
+            '<div class="ftft-heading">Length in words <span class="ftft-quiet">median, middle half, 90 %</span></div>'
+        )
+        st.plotly_chart(lengths_figure(profile.lengths, theme()), config=QUIET_CHART, theme=None, key="panel.lengths")
+
+
+def _draw_scores(seen: Seen) -> None:
+    profile = _profile(seen)
+    if profile is None:
+        return
+    st.html(
+        '<div class="ftft-heading">Scores <span class="ftft-quiet" title="Probability that a selected example has the '
+        'higher value than one of the rest; the middle is no difference">higher or lower than the rest</span></div>'
+    )
+    st.plotly_chart(scores_figure(profile.scores, theme()), config=QUIET_CHART, theme=None, key="panel.scores")
+    _draw_confusion(profile.confusion)
+    if len(profile.groups):
+        st.html('<div class="ftft-heading">Groups <span class="ftft-quiet">tick: the rest</span></div>')
+        groups = shares_figure(profile.groups, theme(), in_colours=False)
+        st.plotly_chart(groups, config=QUIET_CHART, theme=None, key="panel.groups")
+
+
+def _draw_confusion(confusion: pd.DataFrame) -> None:
+    """Draw how many of each given label were predicted as what."""
+    head = "".join(f"<th>{html.escape(_short(name))}</th>" for name in confusion.columns)
+    rows = "".join(
+        f"<tr><td>{html.escape(_short(given))}</td>" + "".join(f"<td>{int(count):,}</td>" for count in counts) + "</tr>"
+        for given, counts in zip(confusion.index, confusion.to_numpy(), strict=True)
+    )
+    st.html(
+        '<div class="ftft-heading">Given label (rows) and predicted</div>'
+        '<div class="ftft-wide"><table class="ftft-small">'
+        f"<thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _draw_hints(seen: Seen) -> None:
+    draw_hints(seen, lambda ids: _narrow(seen, ids))
+
+
+def _narrow(seen: Seen, example_ids: tuple[str, ...]) -> None:
+    run_id = str(seen.run["run_id"])
+    choose(run_id, history(run_id).now.added(IdsCondition(example_ids=example_ids)))
+
+
+_DRAWN = {"Summary": _draw_summary, "Words": _draw_words, "Scores": _draw_scores, "Hints": _draw_hints}
+
+
+def _profile(seen: Seen) -> Profile | None:
+    try:
+        return reads.profile(seen.run, seen.epochs, seen.data_map, seen.selection.mask)
+    except FTFTError as failure:
+        show_error(failure)
+        return None
+
+
+def _draw_next_steps(seen: Seen) -> None:
+    """Draw what can be done with the selection: save it, its random twin, mark its examples."""
+    selection = seen.selection
     assert selection.recipe is not None
-    recipe_text = selection.recipe.model_dump_json()
+    text = selection.recipe.model_dump_json()
+    count = selection.count
     name = st.text_input(
         "Name", key="map.name", placeholder="name of the subset (optional)", label_visibility="collapsed"
     )
     noun = "example" if count == 1 else "examples"
+    saved = st.session_state.get(SAVED)
     if st.button(f"Save {count:,} {noun} as subset", type="primary", width="stretch", key="map.save"):
         try:
             record = chosen().workspace.save_subset(selection.recipe, name=name.strip() or None)
         except FTFTError as failure:
             show_error(failure)
             return
-        st.session_state[SAVED] = (recipe_text, record.subset, record.name)
-    saved = st.session_state.get(SAVED)
-    if saved and saved[0] == recipe_text:
-        with st.container(horizontal=True, vertical_alignment="center"):
+        saved = (text, record.subset, record.name)
+        st.session_state[SAVED] = saved
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if saved and saved[0] == text:
             st.markdown(f":material/check: Saved as {as_text(saved[2])}", width="content")
-            if st.button("Fine-tune on this", key="map.fine_tune", width="content"):
+            if st.button("Fine-tune on this", key="map.fine_tune", type="tertiary"):
                 st.session_state["fine_tune.subset"] = saved[1]
                 st.switch_page("pages/fine_tune.py")
+        if st.button("Save a random twin", key="map.twin", type="tertiary",
+                     help="As many examples, drawn at random: the honest baseline for this subset"):  # fmt: skip
+            _save_twin(seen)
+        with st.popover("Mark them", type="tertiary", key="map.mark"):
+            positions = seen.data_map["position"].to_numpy()[selection.mask]
+            draw_marking(positions, seen.labels, key="marking")
+    draw_last_action()
 
 
-def _draw_example(row: pd.Series) -> None:
-    st.button("Back to the selection", icon=":material/arrow_back:", on_click=close_example, type="tertiary")
-    now = chosen()
-    assert now.suite is not None
-    example = now.workspace.examples(now.suite, "train", [row["example_id"]]).iloc[0]
-    texts = [str(example[name]) for name in ("text", "text_pair") if isinstance(example[name], str)]
-    st.html("".join(f'<div class="ftft-detail">{html.escape(text)}</div>' for text in texts))
-    facts: list[tuple[str, str]] = [
-        ("example", str(row["example_id"])),
-        ("label", str(row["label"])),
-        ("predicted", str(row["predicted_label"])),
-        *((words(score), number_words(row[score])) for score in DETAIL_SCORES if score in row),
-    ]
-    st.html(
-        '<dl class="ftft-facts">'
-        + "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in facts)
-        + "</dl>"
-    )
-    st.html('<div class="ftft-heading">Gold probability by epoch</div>')
-    _draw_curve([row["example_id"]])
+def _save_twin(seen: Seen) -> None:
+    positions = seen.data_map["position"].to_numpy()[seen.selection.mask]
+    try:
+        record = chosen().workspace.random_twin(positions, suite=str(seen.run["suite"]))
+    except FTFTError as failure:
+        show_error(failure)
+    else:
+        st.toast(f"Saved {as_text(record.name)}: {record.size:,} examples, drawn at random.", icon=":material/casino:")
 
 
-def _draw_curve(example_ids: list[str]) -> None:
-    run = chosen().run
-    assert run is not None
-    curves = chosen().workspace.learning_curves(run["run_id"], example_ids)
-    st.plotly_chart(learning_curve_figure(curves, theme()), config=QUIET_CHART, theme=None, key="panel.curve")
-
-
-def label_balance(gold: pd.Series, mask: Any, labels: tuple[str, ...]) -> pd.DataFrame:
-    """Share of each label among the selected and among all, in the suite's order."""
-    everything = gold.value_counts(normalize=True)
-    selected = gold[mask].value_counts(normalize=True)
-    return pd.DataFrame(
-        {
-            "label": labels,
-            "selected": [float(selected.get(label, 0.0)) for label in labels],
-            "everything": [float(everything.get(label, 0.0)) for label in labels],
-        }
+def _facts(seen: Seen) -> Facts:
+    suite = str(seen.run["suite"])
+    group = seen.data_map["group"]
+    groups = tuple(str(name) for name in group.cat.categories) if group.notna().any() else ()
+    return Facts(
+        seen.data_map, seen.labels, groups, reads.is_pair(suite), reads.subset_names(suite), reads.tag_names(suite)
     )
 
 
@@ -153,8 +244,6 @@ def share_words(count: int, everything: int) -> str:
     return "under 1 %" if 0 < share < 0.5 else f"{share:.0f} %"
 
 
-def number_words(value: Any) -> str:
-    """Word a score: counts as whole numbers, others with three decimals, nothing as a dash."""
-    if pd.isna(value):
-        return "–"
-    return str(int(value)) if isinstance(value, int | np.integer) else f"{float(value):.3f}"
+def _short(text: object, limit: int = 14) -> str:
+    said = str(text)
+    return said if len(said) <= limit else said[: limit - 1] + "…"

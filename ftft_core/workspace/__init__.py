@@ -6,6 +6,7 @@ subset is asked for.
 """
 
 from ftft_core.selection.balancing import BALANCE_WAYS
+from ftft_core.workspace.examples import Examples
 from ftft_core.workspace.exchange import Exchange
 from ftft_core.workspace.maps import SubsetRecord
 from ftft_core.workspace.marks import MARK_KINDS
@@ -16,11 +17,11 @@ from ftft_core.workspace.runs import REFERENCE_METHODS, RunProgress
 from ftft_core.workspace.subsets import RemadeSubset, SubsetComparison, Subsets
 
 
-class Workspace(Subsets, Exchange, Profiles, Neighbours):
+class Workspace(Subsets, Exchange, Profiles, Neighbours, Examples):
     """A folder with `ftft.duckdb` and `runs/`, made if it is not there.
 
     Its methods come from one class per kind of thing: `Suites`, `Runs`, `Marks`, `Maps`, `Subsets`, `Results`,
-    `Exchange`, `Profiles` and `Neighbours`.
+    `Exchange`, `Profiles`, `Neighbours` and `Examples`.
     """
 
 

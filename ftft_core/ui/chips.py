@@ -1,0 +1,168 @@
+"""The chosen conditions as chips: each can be opened and changed, and taken away; more can be added; undo and redo.
+
+Owns the row of chips and the widgets that change the choice; what a condition means is `selection`'s, its form
+`condition_forms`'.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from ftft_core.selection import STRATEGIES, Condition, WhereCondition, describe_condition
+from ftft_core.ui import map_reads
+from ftft_core.ui.condition_forms import DEFAULT_FRACTION, FILTER_HELP, Facts, draw_form, follow, new_conditions
+from ftft_core.ui.frame import as_text
+from ftft_core.ui.view import Choice, choose, history, redo, state, undo
+
+JOINS = {("and", False): "and", ("or", False): "or", ("and", True): "and not", ("or", True): "or not"}
+"""Fields of a condition -> how it joins what stands before it."""
+
+FIRST = {False: "these", True: "all but these"}
+LONGEST_CHIP = 30
+CHIPS_HEIGHT = 70
+"""Two rows; more of them scroll, so that nothing below jumps."""
+
+EVERYTHING = "all of them"
+
+
+def draw_chips(run_id: str, facts: Facts) -> None:
+    """Draw the chosen conditions, and the buttons that add, undo and redo."""
+    kept = history(run_id)
+    with st.container(
+        horizontal=True, gap="xsmall", key="chips", vertical_alignment="center", height=CHIPS_HEIGHT, border=False
+    ):
+        for number, condition in enumerate(kept.now.conditions):
+            _draw_chip(run_id, kept.now, number, condition, facts)
+        if kept.now.strategy is not None:
+            _draw_strategy_chip(run_id, kept.now)
+        _draw_adding(run_id, kept.now, facts)
+        st.button(":material/undo:", key="choice.undo", type="tertiary", help="Undo (Ctrl+Z on the map)",
+                  disabled=not kept.past, on_click=undo, args=(run_id,))  # fmt: skip
+        st.button(":material/redo:", key="choice.redo", type="tertiary", help="Redo (Ctrl+Shift+Z on the map)",
+                  disabled=not kept.future,
+                  on_click=redo, args=(run_id,))  # fmt: skip
+
+
+def draw_filter(run_id: str) -> None:
+    """Draw the line that a filter is typed into; Enter adds it to the choice."""
+
+    def add() -> None:
+        if expression := str(st.session_state["choice.filter"]).strip():
+            choose(run_id, history(run_id).now.added(WhereCondition(expression=expression)))
+            st.session_state["choice.filter"] = ""
+
+    st.text_input(
+        "Filter",
+        key="choice.filter",
+        placeholder='Filter: confidence < 0.4 and contains(text, "word")',
+        label_visibility="collapsed",
+        help=FILTER_HELP,
+        on_change=add,
+    )
+
+
+def _draw_chip(run_id: str, choice: Choice, number: int, condition: Condition, facts: Facts) -> None:
+    first = number == 0
+    join = ("not " if condition.negated else "") if first else JOINS[condition.join, condition.negated] + " "
+    said = join + _words(condition)
+    key = f"chip.{run_id}.{number}.{condition.kind}"
+    with st.container(horizontal=True, gap=None, width="content", key=f"chipbox.{number}"):
+        with st.popover(
+            as_text(_cut(said)), help=as_text(said) if len(said) > LONGEST_CHIP else None, key=f"{key}.open"
+        ):
+            joined = _draw_join(condition, key, first=first)
+            changed = draw_form(joined, key, facts)
+        st.button(":material/close:", key=f"chip.{number}.remove", type="tertiary",
+                  help=f"Take away: {as_text(said)}", on_click=_remove, args=(run_id, number))  # fmt: skip
+    if changed != condition:
+        conditions = (*choice.conditions[:number], changed, *choice.conditions[number + 1 :])
+        choose(run_id, choice.with_conditions(conditions), step=key)
+        st.rerun(scope="fragment")
+
+
+def _words(condition: Condition) -> str:
+    """Say a condition in a few words; what is drawn on the axes in view needs no axes named."""
+    now = state()
+    if condition.kind in ("polygon", "box") and condition.run is None and (condition.x, condition.y) == (now.x, now.y):
+        return "lasso" if condition.kind == "polygon" else "box"
+    run = getattr(condition, "run", None)
+    return describe_condition(condition, run_names={} if run is None else map_reads.run_names())
+
+
+def _draw_join(condition: Condition, key: str, *, first: bool) -> Condition:
+    if first:
+        negated = st.segmented_control(
+            "Take", list(FIRST), key=follow(f"{key}.negated", condition.negated), format_func=FIRST.__getitem__,
+            label_visibility="collapsed", required=True,
+        )  # fmt: skip
+        return condition.model_copy(update={"negated": bool(negated)})
+    word = st.segmented_control(
+        "Joined by", list(JOINS.values()), key=follow(f"{key}.join", JOINS[condition.join, condition.negated]),
+        label_visibility="collapsed", required=True,
+    )  # fmt: skip
+    return condition.model_copy(update=_joined(str(word)))
+
+
+def _draw_strategy_chip(run_id: str, choice: Choice) -> None:
+    """Draw what takes a share of all that the conditions leave."""
+    assert choice.fraction is not None
+    said = f"{choice.strategy} {100 * choice.fraction:.4g} %" + (" of each label" if choice.balance else "")
+    with st.container(horizontal=True, gap=None, width="content", key="chipbox.strategy"):
+        with st.popover(as_text(("of these: " if choice.conditions else "") + said), key="chip.strategy.open"):
+            known = list(STRATEGIES) if choice.strategy in STRATEGIES else [choice.strategy, *STRATEGIES]
+            strategy = st.selectbox("Strategy", known, key=follow("chip.strategy.name", choice.strategy))
+            whole = round(100 * choice.fraction)
+            percent = st.slider("Share", 1, 100, key=follow("chip.strategy.percent", whole), format="%d %%")
+            balance = st.checkbox("The same share of each label", key=follow("chip.strategy.balance", choice.balance))
+        st.button(":material/close:", key="chip.strategy.remove", type="tertiary",
+                  help=f"Take away: {said}", on_click=take_share, args=(run_id, None))  # fmt: skip
+    fraction = choice.fraction if percent == whole else percent / 100
+    changed = choice.model_copy(update={"strategy": strategy, "fraction": fraction, "balance": balance})
+    if changed != choice:
+        choose(run_id, changed, step="strategy")
+        st.rerun(scope="fragment")
+
+
+def _draw_adding(run_id: str, choice: Choice, facts: Facts) -> None:
+    with st.popover("Add", icon=":material/add:", key="choice.add", type="tertiary", help="Add a condition"):
+        offered = new_conditions(facts)
+        kind = st.selectbox("Condition", list(offered), key="choice.add.kind")
+        word = "and"
+        if choice.conditions:
+            word = str(st.segmented_control("Joined by", list(JOINS.values()), default="and", key="choice.add.join",
+                                            label_visibility="collapsed", required=True))  # fmt: skip
+        number = len(choice.conditions)
+        condition = draw_form(offered[str(kind)](), f"choice.add.{number}.{kind}", facts)
+        st.button("Add this condition", key="choice.add.do", type="primary", width="stretch",
+                  on_click=_add, args=(run_id, condition, word))  # fmt: skip
+        if choice.strategy is None:
+            st.button("Take a share of these by strategy", key="choice.add.share", width="stretch",
+                      on_click=take_share, args=(run_id, "ambiguous"))  # fmt: skip
+
+
+def take_share(run_id: str, strategy: str | None) -> None:
+    """Take the usual share of what the conditions leave, by a strategy; all of it when None."""
+    fraction = None if strategy is None else DEFAULT_FRACTION
+    changes: dict[str, Any] = {"strategy": strategy, "fraction": fraction, "balance": False}
+    choose(run_id, history(run_id).now.model_copy(update=changes))
+
+
+def _add(run_id: str, condition: Condition, word: str) -> None:
+    joined = _joined(word)
+    choose(run_id, history(run_id).now.added(condition, **joined))
+
+
+def _remove(run_id: str, number: int) -> None:
+    now = history(run_id).now
+    choose(run_id, now.with_conditions((*now.conditions[:number], *now.conditions[number + 1 :])))
+
+
+def _joined(word: str) -> dict[str, Any]:
+    join, negated = next(fields for fields, said in JOINS.items() if said == word)
+    return {"join": join, "negated": negated}
+
+
+def _cut(said: str) -> str:
+    return said if len(said) <= LONGEST_CHIP else said[: LONGEST_CHIP - 1] + "…"

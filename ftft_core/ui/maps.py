@@ -1,0 +1,355 @@
+"""The map of the run, with a second one beside it if wanted, and the gestures on them.
+
+Owns which maps are drawn and what a gesture on each does to the choice; drawing is `map_component`'s, choosing
+`view`'s.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import streamlit as st
+
+from ftft_core.cartography import SCORES
+from ftft_core.errors import FTFTError
+from ftft_core.figures import DrawnMap, MapColours, MapPlaces, Window, map_colours, map_places, words
+from ftft_core.figures.sampling import MAX_DRAWN_POINTS
+from ftft_core.selection import (
+    BoxCondition,
+    LabelCondition,
+    PolygonCondition,
+    SetCondition,
+    TaggedCondition,
+    ThresholdCondition,
+)
+from ftft_core.ui import map_reads, reads
+from ftft_core.ui.condition_forms import follow
+from ftft_core.ui.frame import as_text, chosen, num_counted_epochs, show_error
+from ftft_core.ui.gestures import (
+    with_clicked,
+    with_membership,
+    with_outline,
+    with_range,
+    with_value,
+    without_drawn,
+)
+from ftft_core.ui.map_component import LegendClick, show_map, window_in_view
+from ftft_core.ui.selecting import Selection, current_selection
+from ftft_core.ui.view import (
+    COLUMN_COLOURS,
+    NO_RUN,
+    SUBSET_COLOUR,
+    TAG_COLOUR,
+    Choice,
+    choose,
+    history,
+    redo,
+    state,
+    undo,
+)
+
+MAP_HEIGHT = 632
+OVERLAP_FRACTION = 1 / 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is on the map, for the panel and the table."""
+
+    run: dict[str, Any]
+    data_map: pd.DataFrame
+    epochs: int | None
+    """Epochs counted; None for all."""
+    labels: tuple[str, ...]
+    selection: Selection
+
+
+def draw_controls() -> None:
+    """Draw the pickers of axes, colour and second map."""
+    now, run = state(), chosen().run
+    assert run is not None
+    across, up, colour, beside, help_column = st.columns(
+        [1, 1, 1.15, 1.25, 0.28], vertical_alignment="bottom", gap="small"
+    )
+    scores = list(SCORES)
+    _picker(across, "Across", scores, "x")
+    _picker(up, "Up", scores, "y")
+    names = map_reads.subset_names(str(run["suite"]))
+    colours = [*scores, *COLUMN_COLOURS, TAG_COLOUR, *(SUBSET_COLOUR + subset for subset in names)]
+    if now.colour not in colours:
+        now.colour = "correctness"
+    _picker(colour, "Colour", colours, "colour", lambda name: _colour_words(name, names))
+    others = map_reads.runs_with_maps(str(run["suite"]))
+    others.pop(str(run["run_id"]), None)
+    if now.beside not in others:
+        now.beside = NO_RUN
+    _picker(beside, "Beside it", [NO_RUN, *others], "beside", lambda run_id: others.get(run_id, "no second map"))
+    with help_column.popover(":material/help:", type="tertiary", help="What the scores mean", key="scores"):
+        st.dataframe(_score_help(), hide_index=True, width=760)
+
+
+def draw_maps() -> Seen:
+    """Draw the map, or both, and return what they show; a failure is shown and ends the page."""
+    now, run = state(), chosen().run
+    assert run is not None
+    run_id = str(run["run_id"])
+    num_epochs = num_counted_epochs(run)
+    asked = now.epochs.get(run_id)
+    if asked is not None and not 1 <= asked < num_epochs:
+        now.epochs.pop(run_id)
+        if asked > num_epochs:
+            st.warning(f"The link shows {asked} epochs; this run has {num_epochs}, and all of them are shown.")
+        asked = None
+    try:
+        data_map = map_reads.map_frame(run, epochs=asked)
+        labels = reads.suite_labels(str(run["suite"]))
+    except FTFTError as failure:
+        show_error(failure)
+        st.stop()
+    selection = current_selection(run, data_map, asked, history(run_id).now)
+    other = _other_run()
+    if other is None:
+        _draw_map(run, run, data_map, asked, selection.mask, selection, f"map.{run_id}")
+    else:
+        left, right = st.columns(2, gap="small")
+        with left:
+            _draw_map(run, run, data_map, asked, selection.mask, selection, f"map.{run_id}.beside")
+        with right:
+            other_map = map_reads.map_frame(other, epochs=None)
+            mask = _carried_over(selection.mask, data_map, other_map)
+            _draw_map(other, run, other_map, None, mask, selection, f"map.{run_id}.{other['run_id']}")
+        _draw_agreement(run, other)
+    return Seen(run, data_map, asked, labels, selection)
+
+
+def _draw_map(
+    shown: dict[str, Any],
+    run: dict[str, Any],
+    data_map: pd.DataFrame,
+    epochs: int | None,
+    mask: npt.NDArray[np.bool_],
+    selection: Selection,
+    key: str,
+) -> None:
+    """Draw the map of a run.
+
+    :param shown: the run whose map this is.
+    :param run: the run whose choice the gestures change: the same, or the one that `shown` stands beside.
+    """
+    now = state()
+    axes = (now.x, now.y)
+    run_id, num_epochs = str(run["run_id"]), num_counted_epochs(shown)
+    is_other = shown["run_id"] != run["run_id"]
+    is_sampled = len(data_map) > MAX_DRAWN_POINTS
+    window = window_in_view(key, axes) if is_sampled else None
+    drawn = _drawn(shown, data_map, epochs, axes, now.colour, window)
+    name = str(shown["name"])
+
+    def gesture(condition: PolygonCondition | BoxCondition, mode: str) -> None:
+        outline = condition.model_copy(update={"run": str(shown["run_id"])}) if is_other else condition
+        choose(run_id, with_outline(history(run_id).now, outline, mode))
+
+    def click(row: int, additive: bool) -> None:
+        example_id = str(data_map["example_id"].iloc[row])
+        if additive:
+            choose(run_id, with_clicked(history(run_id).now, example_id))
+        else:
+            state().example = example_id
+
+    def legend(clicked: LegendClick) -> None:
+        choose(run_id, _with_legend(history(run_id).now, clicked, str(run["suite"])))
+
+    def set_epochs(count: int) -> None:
+        now.epochs[run_id] = count
+
+    focus = np.flatnonzero(data_map["example_id"].eq(now.example or ""))
+    if now.beside != NO_RUN:
+        st.html(f'<div class="ftft-name">{html.escape(name)}</div>')
+    own = [item for item in selection.choice.conditions if item.kind in ("polygon", "box")]
+    outlines = [item for item in own if item.run == (str(shown["run_id"]) if is_other else None)]
+    show_map(
+        drawn,
+        key=key,
+        axes=axes,
+        selected=mask if selection.is_made else None,
+        outlines=outlines,
+        legend_active=_active(selection.choice, now.colour),
+        epochs=(epochs or num_epochs, num_epochs) if not is_other else (1, 1),
+        focus_row=int(focus[0]) if len(focus) else None,
+        file_name=f"{name}-{axes[0]}-{axes[1]}",
+        report_view=is_sampled,
+        height=MAP_HEIGHT,
+        on_gesture=gesture,
+        on_click=click,
+        on_legend=legend,
+        on_epochs=set_epochs,
+        on_clear=lambda: choose(run_id, without_drawn(history(run_id).now)),
+        on_undo=lambda: undo(run_id),
+        on_redo=lambda: redo(run_id),
+    )
+
+
+def _drawn(
+    shown: dict[str, Any],
+    data_map: pd.DataFrame,
+    epochs: int | None,
+    axes: tuple[str, str],
+    colour: str,
+    window: Window | None,
+) -> DrawnMap:
+    """Return the drawn map; at an early epoch the same points in the same frame as at the last, so that they glide."""
+    final = data_map if epochs is None else map_reads.map_frame(shown, epochs=None)
+    last = _places(shown, None, axes, window, final, None)
+    places = last if epochs is None else _places(shown, epochs, axes, window, data_map, last)
+    values, marks = _colour_values(shown, colour, data_map)
+    last_colours = None
+    if epochs is not None and colour in SCORES:
+        last_colours = _colours(shown, None, axes, window, colour, "", final, last, colour, None)
+    return DrawnMap(
+        places, _colours(shown, epochs, axes, window, colour, marks, data_map, places, values, last_colours)
+    )
+
+
+def _places(
+    shown: dict[str, Any], epochs: int | None, axes: tuple[str, str], window: Window | None, data_map: pd.DataFrame,
+    last: MapPlaces | None,
+) -> MapPlaces:  # fmt: skip
+    return _kept_places(
+        str(shown["run_id"]),
+        str(shown["counted_epochs"]),
+        epochs,
+        axes,
+        window,
+        data_map,
+        num_counted_epochs(shown),
+        last,
+    )
+
+
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _kept_places(
+    run_id: str, counted: str, epochs: int | None, axes: tuple[str, str], window: Window | None,
+    _data_map: pd.DataFrame, _num_epochs: int, _last: MapPlaces | None,
+) -> MapPlaces:  # fmt: skip
+    return map_places(_data_map, x=axes[0], y=axes[1], num_epochs=_num_epochs, window=window, like=_last)
+
+
+def _colours(
+    shown: dict[str, Any], epochs: int | None, axes: tuple[str, str], window: Window | None, colour: str, marks: str,
+    data_map: pd.DataFrame, places: MapPlaces, values: str | pd.Series, last: MapColours | None,
+) -> MapColours:  # fmt: skip
+    labels = reads.suite_labels(str(shown["suite"]))
+    return _kept_colours(
+        str(shown["run_id"]), str(shown["counted_epochs"]), epochs, axes, window, colour, marks, data_map, places,
+        values, last, labels,
+    )  # fmt: skip
+
+
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _kept_colours(
+    run_id: str, counted: str, epochs: int | None, axes: tuple[str, str], window: Window | None, colour: str,
+    marks: str, _data_map: pd.DataFrame, _places: MapPlaces, _values: str | pd.Series, _last: MapColours | None,
+    _labels: tuple[str, ...],
+) -> MapColours:  # fmt: skip
+    return map_colours(_data_map, _places, _values, labels=_labels, like=_last)
+
+
+def _colour_values(shown: dict[str, Any], colour: str, data_map: pd.DataFrame) -> tuple[str | pd.Series, str]:
+    """Return what the points are coloured by, and a text that changes whenever it does."""
+    suite = str(shown["suite"])
+    if colour.startswith(SUBSET_COLOUR):
+        subset = colour.removeprefix(SUBSET_COLOUR)
+        name = map_reads.subset_names(suite).get(subset, subset)
+        inside = map_reads.subset_mask(suite, subset, data_map)
+        values = pd.Categorical.from_codes(inside.astype(np.int8), [f"not in {name}", f"in {name}"])
+        return pd.Series(values, name=colour), reads.database_state()
+    if colour == TAG_COLOUR:
+        return pd.Series(map_reads.tag_of_each(suite, data_map), name=colour), reads.database_state()
+    return colour, ""
+
+
+def _with_legend(choice: Choice, clicked: LegendClick, suite: str) -> Choice:
+    """Return the choice after a click in the legend."""
+    if clicked.colour in SCORES:
+        return with_range(choice, clicked.colour, clicked.low, clicked.high)
+    if clicked.colour in ("label", "predicted_label", "group"):
+        for value in clicked.values:
+            choice = with_value(choice, clicked.colour, value)
+        return choice
+    for value in clicked.values:
+        if clicked.colour == TAG_COLOUR and value.startswith("#"):
+            choice = with_membership(choice, TaggedCondition(tag=value.removeprefix("#")))
+        elif clicked.colour.startswith(SUBSET_COLOUR):
+            subset = clicked.colour.removeprefix(SUBSET_COLOUR)
+            name = map_reads.subset_names(suite).get(subset, subset)
+            inside = SetCondition(expression=name, operands={name: subset}, negated=value.startswith("not "))
+            choice = with_membership(choice, inside)
+    return choice
+
+
+def _active(choice: Choice, colour: str) -> tuple[str, ...] | tuple[float | None, float | None] | None:
+    for condition in choice.conditions:
+        if isinstance(condition, LabelCondition) and condition.column == colour and not condition.negated:
+            return tuple(condition.labels)
+        if isinstance(condition, ThresholdCondition) and condition.score == colour and condition.run is None:
+            return (condition.low, condition.high)
+    return None
+
+
+def _other_run() -> dict[str, Any] | None:
+    now, run = state(), chosen().run
+    if now.beside == NO_RUN or run is None:
+        return None
+    listed = reads.runs(str(run["suite"]))
+    found = listed[listed["run_id"] == now.beside].to_dict("records")
+    return {str(name): value for name, value in found[0].items()} if found else None
+
+
+def _carried_over(
+    mask: npt.NDArray[np.bool_], data_map: pd.DataFrame, other_map: pd.DataFrame
+) -> npt.NDArray[np.bool_]:
+    """Return the same examples in another run's map: runs of one suite name examples by the same positions."""
+    here, there = data_map["position"].to_numpy(), other_map["position"].to_numpy()
+    selected = np.zeros(max(int(here.max(initial=-1)), int(there.max(initial=-1))) + 1, dtype=bool)
+    selected[here] = mask
+    return selected[there]
+
+
+def _draw_agreement(run: dict[str, Any], other: dict[str, Any]) -> None:
+    """Say how alike the two maps are."""
+    now = state()
+    try:
+        said = map_reads.agreement(run, other, tuple(dict.fromkeys((now.x, now.y))))
+    except FTFTError as failure:
+        show_error(failure)
+        return
+    st.markdown(f":gray[{as_text(said)}]")
+
+
+def _picker(column: Any, label: str, options: list[Any], name: str, format_func: Callable[[Any], str] = words) -> None:
+    """Draw a picker of one field of the state."""
+    key = f"pick.{name}"
+
+    def pick() -> None:
+        setattr(state(), name, st.session_state[key])
+
+    column.selectbox(label, options, key=follow(key, getattr(state(), name)), format_func=format_func, on_change=pick)
+
+
+def _colour_words(colour: str, subsets: dict[str, str]) -> str:
+    if colour.startswith(SUBSET_COLOUR):
+        return f"in {subsets.get(colour.removeprefix(SUBSET_COLOUR), 'a removed subset')}"
+    return words(colour)
+
+
+def _score_help() -> pd.DataFrame:
+    return pd.DataFrame(
+        [(words(score.name), score.formula, score.high_means, score.source) for score in SCORES.values()],
+        columns=["score", "formula", "high means", "source"],
+    )

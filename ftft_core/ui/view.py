@@ -1,0 +1,232 @@
+"""What a person looks at and has chosen on the data map, with undo and redo, and its form in the address bar.
+
+Owns the state behind the page: axes, colour, epochs, the run beside it, and the choice of examples of each run. Widgets
+show it and change it through callbacks; they are never the truth themselves, so that a link, Back and Undo all set the
+same thing. Which examples a choice takes is `selection`'s.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+from pydantic import Field
+
+from ftft_core.cartography import SCORES
+from ftft_core.config import Config, parse
+from ftft_core.errors import FTFTError, InputError, unknown
+from ftft_core.selection import Condition, Recipe
+
+STATE = "ftft.map"
+MAX_UNDO = 100
+MAX_LINK = 16_000
+"""Characters of a choice in an address; browsers and proxies cut longer addresses."""
+
+MAX_UNPACKED = 1_000_000
+"""Bytes that a choice in an address may unpack to."""
+
+NO_RUN = ""
+"""No second map."""
+
+COLUMN_COLOURS = ("label", "predicted_label", "group")
+TAG_COLOUR = "tag"
+SUBSET_COLOUR = "subset:"
+"""Begins a colour that shows membership in a subset; its id follows."""
+
+
+class Choice(Config):
+    """Which examples are chosen: a recipe without its run, and it may be empty."""
+
+    conditions: tuple[Condition, ...] = ()
+    """Evaluated from left to right."""
+
+    strategy: str | None = None
+    """Takes a share of what the conditions leave; all of it when null."""
+
+    fraction: float | None = Field(default=None, gt=0, le=1)
+    """That share."""
+
+    balance: bool = False
+    """Take the same share of each label."""
+
+    seed: int = Field(default=0, ge=0)
+    """Of strategies that draw."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is chosen."""
+        return not self.conditions and self.strategy is None
+
+    def recipe(self, run_id: str, epochs: int | None) -> Recipe:
+        """Return the recipe that takes these examples of a run's map.
+
+        :raises InputError: if the choice is none, such as a strategy that is not known.
+        """
+        values = self.model_dump(exclude={"balance"}, exclude_none=True)
+        values |= {"source_run": run_id, "epochs": epochs, "balance": "class" if self.balance else None}
+        return parse(Recipe, values, what="The selection")
+
+    def added(self, condition: Condition, *, join: str = "and", negated: bool = False) -> Choice:
+        """Return the choice with one more condition at its end."""
+        return self.with_conditions((*self.conditions, condition.model_copy(update={"join": join, "negated": negated})))
+
+    def with_conditions(self, conditions: tuple[Condition, ...]) -> Choice:
+        """Return the choice with other conditions."""
+        return self.model_copy(update={"conditions": conditions})
+
+
+@dataclass
+class History:
+    """What was chosen on one run's map before, and what an undo took back."""
+
+    now: Choice = field(default_factory=Choice)
+    past: list[Choice] = field(default_factory=list)
+    future: list[Choice] = field(default_factory=list)
+    step: str | None = None
+    """What made the newest change; a slider that is dragged on makes one step, not twenty."""
+
+
+@dataclass
+class MapState:
+    """The state of one browser tab."""
+
+    x: str = "variability"
+    y: str = "confidence"
+    colour: str = "correctness"
+    beside: str = NO_RUN
+    """Id of the run whose map is shown beside."""
+    example: str | None = None
+    """Id of the example whose detail is open."""
+    epochs: dict[str, int] = field(default_factory=dict)
+    """Run id -> epochs counted; all of them where it is not named."""
+    histories: dict[str, History] = field(default_factory=dict)
+    """Run id -> what is and was chosen."""
+
+
+def state() -> MapState:
+    """Return this tab's state."""
+    found = st.session_state.setdefault(STATE, MapState())
+    assert isinstance(found, MapState)
+    return found
+
+
+def history(run_id: str) -> History:
+    """Return what is and was chosen on a run's map."""
+    return state().histories.setdefault(run_id, History())
+
+
+def choose(run_id: str, choice: Choice, *, step: str | None = None) -> None:
+    """Choose other examples.
+
+    :param step: name of a gesture that makes many changes; changes of one such gesture are undone together.
+    """
+    kept = history(run_id)
+    if choice == kept.now:
+        return
+    if step is None or step != kept.step:
+        kept.past = [*kept.past, kept.now][-MAX_UNDO:]
+    kept.now, kept.future, kept.step = choice, [], step
+
+
+def undo(run_id: str) -> None:
+    """Take the last change of the choice back."""
+    kept = history(run_id)
+    if kept.past:
+        kept.future.append(kept.now)
+        kept.now, kept.step = kept.past.pop(), None
+
+
+def redo(run_id: str) -> None:
+    """Make the change that was taken back last once more."""
+    kept = history(run_id)
+    if kept.future:
+        kept.past.append(kept.now)
+        kept.now, kept.step = kept.future.pop(), None
+
+
+def as_address(run_id: str) -> dict[str, str]:
+    """Return the part of the address that reproduces the map of a run; what is as it always is, is left out."""
+    now, usual = state(), MapState()
+    said = {name: getattr(now, name) for name in ("x", "y", "colour", "beside", "example")}
+    address = {name: value for name, value in said.items() if value != getattr(usual, name)}
+    if run_id in now.epochs:
+        address["epochs"] = str(now.epochs[run_id])
+    choice = history(run_id).now
+    if not choice.is_empty:
+        address["choice"] = pack(choice)
+    return address
+
+
+def take_address(run_id: str, address: Mapping[str, str], *, runs: Mapping[str, str]) -> list[str]:
+    """Take what an address says of the map of a run; give a sentence for all that it can't say.
+
+    :param runs: id -> name of the runs that can be shown beside.
+    """
+    now, problems = state(), []
+    for name in ("x", "y"):
+        said = address.get(name, getattr(MapState(), name))
+        if said in SCORES:
+            setattr(now, name, said)
+        else:
+            problems.append(f"The link's {name}: " + unknown("score", said, SCORES))
+    colour = address.get("colour", MapState().colour)
+    if colour in SCORES or colour in (*COLUMN_COLOURS, TAG_COLOUR) or colour.startswith(SUBSET_COLOUR):
+        now.colour = colour
+    else:
+        problems.append("The link's colour: " + unknown("colour", colour, [*SCORES, *COLUMN_COLOURS, TAG_COLOUR]))
+    beside = address.get("beside", NO_RUN)
+    now.beside = beside if beside in runs else NO_RUN
+    if beside not in (NO_RUN, *runs):
+        problems.append(f"The link shows run '{beside}' beside, which is not in this suite; it may have been removed.")
+    now.example = address.get("example")  # whether it is there, the map knows
+    now.epochs.pop(run_id, None)
+    if said := address.get("epochs"):
+        if said.isascii() and said.isdigit() and int(said[:9]) > 0:
+            now.epochs[run_id] = int(said[:9])
+        else:
+            problems.append(f"The link's epochs: received '{said[:40]}'; it must be a whole number from 1.")
+    choice = Choice()
+    if packed := address.get("choice"):
+        try:
+            choice = unpack(packed)
+        except FTFTError as failure:
+            problems.append(" ".join([failure.message, *failure.problems]))
+    choose(run_id, choice)
+    return problems
+
+
+def pack(choice: Choice) -> str:
+    """Write a choice in letters that an address may hold."""
+    values = choice.model_dump(mode="json", exclude_defaults=True)
+    if choice.conditions:  # what tells conditions apart is a default of each
+        values["conditions"] = [
+            {"kind": condition.kind, **said}
+            for condition, said in zip(choice.conditions, values["conditions"], strict=True)
+        ]
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    return base64.urlsafe_b64encode(zlib.compress(text.encode(), 9)).decode().rstrip("=")
+
+
+def unpack(packed: str) -> Choice:
+    """Read a choice from an address.
+
+    :raises InputError: if it is none.
+    """
+    if len(packed) > MAX_LINK:
+        raise InputError(f"The link's selection has {len(packed):,} characters; at most {MAX_LINK:,} can be read.")
+    try:
+        raw = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars="-_", validate=True)
+        values: Any = json.loads(zlib.decompressobj().decompress(raw, MAX_UNPACKED))
+    except (binascii.Error, ValueError, zlib.error, RecursionError):
+        raise InputError(
+            "The link's selection can't be read; it was cut or changed on its way. Ask for the whole link."
+        ) from None
+    if not isinstance(values, dict):
+        raise InputError("The link's selection can't be read; it holds something else.")
+    return parse(Choice, values, what="The link's selection")
