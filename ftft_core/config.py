@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import pydantic
 from pydantic import Field, model_validator
@@ -73,6 +73,10 @@ class TrainingConfig(Config):
     checkpoint_seconds: float = Field(default=300.0, gt=0, le=MOST)
     """Seconds between checkpoints within an epoch; one is written after every epoch too."""
 
+    snapshots: int | None = Field(default=None, ge=1, le=1000)
+    """Looks at the test splits while it trains, evenly spread, on at most 256 examples of each; to be watched alone:
+    nothing is decided by them, and they change nothing. None when left out."""
+
     @pydantic.field_validator("precision")
     @classmethod
     def _known_precision(cls, value: str) -> str:
@@ -124,11 +128,84 @@ METHODS = {
 """What a run can be part of; the name says how its data and budget were chosen (see `metrics` in the docs)."""
 
 
-STOPS = {"settled": "once the ambiguous third of the map hardly changes from epoch to epoch"}
+STOPS = {
+    "patience": "once the dev split has not improved for a while; the best model is kept",
+    "settled": "once the ambiguous examples of the map hardly change from epoch to epoch",
+}
 """Ways to end a run before its budget."""
 
+STOP_DEFAULTS: dict[str, dict[str, Any]] = {
+    "patience": {"patience": 3, "min_improvement": 0.0, "stop_metric": "accuracy"},
+    "settled": {"settled_overlap": 0.8, "settled_fraction": 1 / 3},
+}
+"""What each of them is told by, unless a run says otherwise."""
 
-class RunConfig(Config):
+
+class StopConfig(Config):
+    """Whether and when a run ends before its budget; what belongs to another way to stop is null."""
+
+    stop: str | None = None
+    """`patience` ends a run once dev no longer improves, and keeps the best model; `settled` ends it once the
+    ambiguous examples of its map hardly change from epoch to epoch. The whole budget is used when left out."""
+
+    patience: int | None = Field(default=None, ge=1, le=MOST)
+    """With stop patience: evaluations of dev in a row without improvement that end the run; 3 when left out."""
+
+    evaluate_every: int | None = Field(default=None, ge=1, le=MOST)
+    """With stop patience: optimizer steps between evaluations of dev, beside the one at the end of every epoch; a
+    tenth of the budget when left out."""
+
+    min_improvement: float | None = Field(default=None, ge=0, lt=1)
+    """With stop patience: gain, as a share, that counts as improvement (0.01 is one point); any when left out."""
+
+    stop_metric: Literal["accuracy", "macro_f1"] | None = None
+    """With stop patience: accuracy or macro_f1 on dev; accuracy when left out."""
+
+    settled_overlap: float | None = Field(default=None, gt=0, le=1)
+    """With stop settled: overlap (Jaccard, 0 to 1) of the ambiguous examples with those an epoch earlier at which the
+    map counts as settled; 0.8 when left out."""
+
+    settled_fraction: float | None = Field(default=None, gt=0, lt=1)
+    """With stop settled: share of the training examples that count as ambiguous; a third when left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("stop"), str):
+            return values
+        defaults = STOP_DEFAULTS.get(values["stop"], {})
+        return {**values, **{name: value for name, value in defaults.items() if values.get(name) is None}}
+
+    @pydantic.field_validator("stop")
+    @classmethod
+    def _known_stop(cls, value: str | None) -> str | None:
+        if value is not None and value not in STOPS:
+            raise ValueError(unknown("way to stop", value, STOPS))
+        return value
+
+    @model_validator(mode="after")
+    def _fields_of_its_stop(self) -> Self:
+        said = "No stop was given" if self.stop is None else f"Stop is {self.stop}"
+        for stop, names in STOP_FIELDS.items():
+            strange = [name for name in names if stop != self.stop and getattr(self, name) is not None]
+            if strange:
+                raise ValueError(f"{said}, but only stop {stop} knows {', '.join(strange)}; leave out one or the other")
+        return self
+
+    @property
+    def stop_values(self) -> dict[str, Any]:
+        """The fields of stopping, by name; those that are null left out."""
+        return {name: value for name in StopConfig.model_fields if (value := getattr(self, name)) is not None}
+
+
+STOP_FIELDS = {
+    "patience": ("patience", "evaluate_every", "min_improvement", "stop_metric"),
+    "settled": ("settled_overlap", "settled_fraction"),
+}
+"""The fields that belong to each way to stop."""
+
+
+class RunConfig(StopConfig):
     """A run: a model fine-tuned on a suite's training examples, or on a subset of them."""
 
     suite: str
@@ -155,9 +232,6 @@ class RunConfig(Config):
     budget: BudgetConfig = BudgetConfig(epochs=3)
     """How long the run trains."""
 
-    stop: str | None = None
-    """`settled` ends the run before its budget once its ambiguous third hardly changes from epoch to epoch."""
-
     training: TrainingConfig = TrainingConfig()
     """How the run is optimised."""
 
@@ -169,13 +243,6 @@ class RunConfig(Config):
     def _known_method(cls, value: str) -> str:
         if value not in METHODS:
             raise ValueError(unknown("method", value, METHODS))
-        return value
-
-    @pydantic.field_validator("stop")
-    @classmethod
-    def _known_stop(cls, value: str | None) -> str | None:
-        if value is not None and value not in STOPS:
-            raise ValueError(unknown("way to stop", value, STOPS))
         return value
 
 
@@ -257,7 +324,8 @@ def _fields_at(config_class: type[Config], location: tuple[Any, ...]) -> list[st
         ]
         named = [model for model in current if any(field.default == part for field in model.model_fields.values())]
         current = nested or named or current
-    return list(current[0].model_fields)
+    # What a model inherits comes last.
+    return sorted(current[0].model_fields, key=lambda name: name not in current[0].__annotations__)
 
 
 def _kinds_in(annotation: Any) -> list[Any]:

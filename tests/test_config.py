@@ -8,7 +8,7 @@ import pydantic
 import pytest
 from pydantic import Field
 
-from ftft_core.config import METHODS, BudgetConfig, Config, RunConfig, TrainingConfig, parse
+from ftft_core.config import METHODS, STOP_DEFAULTS, BudgetConfig, Config, RunConfig, TrainingConfig, parse
 from ftft_core.errors import InputError, SuiteError
 
 
@@ -42,6 +42,20 @@ def test_defaults_make_a_run() -> None:
     assert RunConfig.model_validate_json(config.model_dump_json()) == config
 
 
+def test_a_way_to_stop_brings_its_defaults() -> None:
+    def values_of(**values: object) -> dict[str, object]:
+        return parse(RunConfig, {"suite": "s", "model": "m", **values}, what="The run").stop_values
+
+    assert values_of() == {}
+    patience = {"stop": "patience", "patience": 5, "min_improvement": 0.0, "stop_metric": "accuracy"}
+    assert values_of(stop="patience", patience=5, min_improvement=None) == patience
+    settled = values_of(stop="settled", settled_fraction=0.5)
+    assert settled == {"stop": "settled", **STOP_DEFAULTS["settled"], "settled_fraction": 0.5}
+    # What is kept of a run is read again as the same run.
+    config = RunConfig(suite="s", model="m", stop="settled")
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+
 def test_all_problems_are_reported_together() -> None:
     with pytest.raises(InputError, match=r"^The run has 4 problems\.") as caught:
         parse(RunConfig, {"model": "m", "seed": -1, "methdo": "erm", "training": {"precision": "fp8"}}, what="The run")
@@ -55,7 +69,17 @@ def test_all_problems_are_reported_together() -> None:
         ({"methd": "erm"}, "methd: unknown key. Known keys: suite, model, layers"),
         ({"training": {"lr": 1}}, "training.lr: unknown key. Known keys: learning_rate, batch_size"),
         ({"method": "ermm"}, "Did you mean 'erm'?"),
-        ({"stop": "early"}, "There is no way to stop 'early' (known: settled)."),
+        ({"stop": "early"}, "There is no way to stop 'early' (known: patience, settled)."),
+        ({"stop": "patience", "patience": 0}, "patience: received 0; it must be at least 1."),
+        ({"stop": "patience", "stop_metric": "f1"}, "stop_metric: received 'f1'; it must be 'accuracy' or 'macro_f1'."),
+        ({"stop": "settled", "settled_overlap": 2}, "settled_overlap: received 2; it must be at most 1."),
+        ({"stop": "settled", "settled_fraction": 0}, "settled_fraction: received 0; it must be above 0."),
+        (
+            {"stop": "settled", "patience": 2, "evaluate_every": 5},
+            "Stop is settled, but only stop patience knows patience, evaluate_every; leave out one or the other",
+        ),
+        ({"settled_overlap": 0.5}, "No stop was given, but only stop settled knows settled_overlap"),
+        ({"training": {"snapshots": 0}}, "training.snapshots: received 0; it must be at least 1."),
         ({"seed": 2**32}, "seed: received 4294967296; it must be below 4,294,967,296."),
         ({"layers": 0}, "layers: received 0; it must be at least 1."),
         ({"name": "a b"}, "; it must be letters, digits, dots, underscores and hyphens"),

@@ -18,14 +18,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ftft_core.config import BudgetConfig
 from ftft_core.cost import FlopMeter, steps_within
-from ftft_core.dynamics import DynamicsRecorder
 from ftft_core.errors import FingerprintError, InputError
 from ftft_core.evaluation import predict
 from ftft_core.run_folder import write_json
 from ftft_core.training.__main__ import main
 from ftft_core.training.batches import BatchOrder
 from ftft_core.training.loop import fit
-from ftft_core.training.settling import map_has_settled
 from ftft_core.training.setup import count_steps, prepare
 from tests.conftest import environment, write_suite_files
 from tests.training_runs import Runs, Trained, assert_same_tables, assert_same_weights, never, read_outbox
@@ -320,37 +318,3 @@ def test_two_processes_train_one_run(runs: Runs) -> None:
         kept.parts.model, kept.tokenise(dev), pad_token_id=kept.pad_token_id, accelerator=kept.parts.accelerator
     )
     np.testing.assert_allclose(logits, np.stack(outbox["predictions-dev"]["logits"].to_list()), rtol=0, atol=1e-5)
-
-
-# -- settling --------------------------------------------------------------------------------------------
-
-
-def _recorder(gold_probabilities: list[list[float]]) -> DynamicsRecorder:
-    """A recorder of two classes, all of label 0, that saw these probabilities (epochs, examples)."""
-    probabilities = np.array(gold_probabilities)
-    num_examples = probabilities.shape[1]
-    recorder = DynamicsRecorder([str(n) for n in range(num_examples)], np.zeros(num_examples, int), num_classes=2)
-    for epoch, values in enumerate(probabilities):
-        recorder.record(epoch, np.arange(num_examples), np.log(np.stack([values, 1 - values], axis=1)))
-    return recorder
-
-
-def test_a_map_has_settled_when_its_ambiguous_third_stays() -> None:
-    # Of six examples the third is two: the first two vary most at all times.
-    steady = [[0.9, 0.1, 0.5, 0.5, 0.5, 0.5], [0.1, 0.9, 0.5, 0.5, 0.5, 0.5], [0.9, 0.1, 0.5, 0.5, 0.5, 0.5]]
-    assert map_has_settled(_recorder(steady))
-    # In the third epoch the last two begin to vary more than the first two did.
-    moving = [[0.6, 0.4, 0.5, 0.5, 0.5, 0.5], [0.4, 0.6, 0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5, 0.99, 0.01]]
-    assert not map_has_settled(_recorder(moving))
-
-
-def test_a_map_of_two_epochs_has_not_settled() -> None:
-    assert not map_has_settled(_recorder([[0.9, 0.1, 0.5], [0.1, 0.9, 0.5]]))
-
-
-def test_a_run_that_settles_ends_before_its_budget(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftft_core.training.settling.SETTLED_OVERLAP", 0.0)
-    settled = runs.train("settled", stop="settled", budget={"epochs": 5})
-    assert (settled.counters.epoch, settled.counters.step, settled.counters.has_settled) == (3, 18, True)
-    assert sorted(settled.dynamics) == ["dynamics-00000", "dynamics-00001", "dynamics-00002"]
-    assert {"predictions-dev", "predictions-test"} <= settled.outbox.keys()

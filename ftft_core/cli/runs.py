@@ -10,11 +10,11 @@ import click
 from ftft_core.cli.app import Settings, cli, config_options, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text
 from ftft_core.cli.watching import in_words, wait_for_run
-from ftft_core.config import BudgetConfig, RunConfig, TrainingConfig, parse
+from ftft_core.config import BudgetConfig, RunConfig, StopConfig, TrainingConfig, parse
 from ftft_core.errors import InputError
 from ftft_core.workspace import Workspace
 
-_RUN_FIELDS = ("suite", "model", "layers", "subset", "method", "reference", "seed", "stop", "name")
+_RUN_FIELDS = ("suite", "model", "layers", "subset", "method", "reference", "seed", "name", *StopConfig.model_fields)
 _BUDGET_FIELDS = ("epochs", "max_steps", "max_flops")
 _TRAINING_FIELDS = tuple(TrainingConfig.model_fields)
 _COUNTS = ("num_optimizer_steps", "num_examples_seen", "resumed_from_step", "num_steps_planned")

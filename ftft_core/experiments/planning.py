@@ -103,8 +103,8 @@ class _Planner:
             method="reference",
             seed=seed,
             budget=budget,
-            stop=reference.stop,
             training=training,
+            **reference.stop_values,
         )
         steps = budget.max_steps or self._steps(budget.epochs or 1.0, "reference")
         work = steps * self.num_layers[model_key(reference.model, reference.layers)]
@@ -141,14 +141,22 @@ class _Planner:
         ftft = self._add_from_reference("ftft", reference, fraction, seed)
 
         def make(workspace: Workspace, done: dict[str, str]) -> RunConfig:
-            return self._main(method, seed, BudgetConfig(max_flops=workspace.total_flops(done[ftft])))
+            # The cost is what is matched, so it does not stop before.
+            return self._main(method, seed, BudgetConfig(max_flops=workspace.total_flops(done[ftft])), stop=False)
 
         work = sum(self.planned[key].work for key in (ftft, *self.planned[ftft].needs))
         detail = ", ".join(part for part in (self._reference_name(reference), self._share(fraction)) if part)
         return self._add(method, detail, seed, make, work, needs=(ftft,))
 
     def _main(
-        self, method: str, seed: int, budget: BudgetConfig, *, subset: str | None = None, reference: str | None = None
+        self,
+        method: str,
+        seed: int,
+        budget: BudgetConfig,
+        *,
+        subset: str | None = None,
+        reference: str | None = None,
+        stop: bool = True,
     ) -> RunConfig:
         return RunConfig(
             suite=self.recipe.suite,
@@ -160,6 +168,7 @@ class _Planner:
             seed=seed,
             budget=budget,
             training=self.recipe.training.of("main"),
+            **(self.recipe.main_model.stop_values if stop else {}),
         )
 
     def _add(
@@ -180,7 +189,11 @@ class _Planner:
             budget = f"{reference.max_steps} steps"
         elif reference.epochs is not None:
             budget = f"{reference.epochs:g} epochs"
-        return f"{name}, {budget}{f', until {reference.stop}' if reference.stop else ''}"
+        values = reference.stop_values
+        stop = f", until {values.pop('stop')}" if values else ""
+        differing = [key for key in values if len({getattr(each, key) for each in alike}) > 1]
+        said = "".join(f", {key} {values[key]:g}" for key in differing)
+        return f"{name}, {budget}{stop}{said}"
 
     def _share(self, fraction: float) -> str:
         """Name a fraction where there are several."""

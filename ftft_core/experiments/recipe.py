@@ -11,7 +11,17 @@ import yaml
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from pydantic_core import InitErrorDetails
 
-from ftft_core.config import METHODS, MOST, MOST_EPOCHS, MOST_LAYERS, STOPS, BudgetConfig, Config, TrainingConfig, parse
+from ftft_core.config import (
+    METHODS,
+    MOST,
+    MOST_EPOCHS,
+    MOST_LAYERS,
+    BudgetConfig,
+    Config,
+    StopConfig,
+    TrainingConfig,
+    parse,
+)
 from ftft_core.errors import InputError, unknown
 
 BUDGETED_LIKE_FTFT = ("ftft", "random", "hard", "easy", "forgetting", "el2n", "aum")
@@ -74,8 +84,8 @@ def _repeated(values: Sequence[object], what: str) -> list[str]:
     return [f"received a {what} twice ({', '.join(map(str, values))}); give each once"] if repeated else []
 
 
-class MainModel(Config):
-    """The model that is to become robust."""
+class MainModel(StopConfig):
+    """The model that is to become robust, and whether its runs may end before their budget."""
 
     model: str = Field(min_length=1)
     """A local folder, a hub name, or a known short name."""
@@ -92,14 +102,6 @@ class ReferenceModel(MainModel):
 
     max_steps: int | None = Field(default=None, ge=1, le=MOST)
     """Its budget in optimizer steps."""
-
-    stop: str | None = None
-    """`settled` ends it before its budget once its ambiguous third hardly changes."""
-
-    @pydantic.field_validator("stop")
-    @classmethod
-    def _known_stop(cls, stop: str | None) -> str | None:
-        return _all_right(stop, [unknown("way to stop", stop, STOPS)] if stop is not None and stop not in STOPS else [])
 
     @model_validator(mode="wrap")
     @classmethod

@@ -152,11 +152,12 @@ def _stored_identity(config: str, sizes: Mapping[str, int]) -> str | None:
 
 
 def _identity(config: RunConfig, sizes: Mapping[str, int]) -> str:
-    """Give what makes two runs the same: everything that changes the result, so neither name nor checkpoints.
+    """Give what makes two runs the same: everything that changes the result, so not the name, nor checkpoints, nor
+    snapshots.
 
     :param sizes: training examples of each suite, by name, and of each subset, by id.
     """
-    values = config.model_dump(mode="json", exclude={"name": True, "training": {"checkpoint_seconds"}})
+    values = config.model_dump(mode="json", exclude={"name": True, "training": {"checkpoint_seconds", "snapshots"}})
     num_examples = sizes.get(config.subset or config.suite)
     if num_examples is not None:
         num_steps = config.budget.num_steps(num_examples, config.training.batch_size)

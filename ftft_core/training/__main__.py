@@ -25,6 +25,7 @@ from ftft_core.run_folder import RunFolder, sync_file, sync_folder
 from ftft_core.training.checkpoint import Counters, newest_checkpoint, remove_checkpoints
 from ftft_core.training.loop import Stopped, fit
 from ftft_core.training.setup import Setup, prepare
+from ftft_core.training.stopping import in_words
 
 _LOOK_SECONDS = 0.5
 """How often a run looks whether it was asked to stop."""
@@ -56,10 +57,10 @@ def main(folder: RunFolder) -> int:
         if is_main:
             folder.claim("training")
         counters = fit(setup, stop_requested=stop_requested)
-        facts |= _counted(counters)
+        facts |= _counted(counters, setup)
         if is_main:
             _keep_model(setup)
-            leave("finished")
+            leave("finished", in_words(counters.stop, setup.config, step=counters.step, num_steps=setup.num_steps))
             remove_checkpoints(folder)
             folder.clear_cancel()
         accelerator.wait_for_everyone()
@@ -81,7 +82,9 @@ def main(folder: RunFolder) -> int:
     return 0
 
 
-def _counted(counters: Counters) -> dict[str, Any]:
+def _counted(counters: Counters, setup: Setup) -> dict[str, Any]:
+    # A pass over dev that decides nothing is no part of what a method costs.
+    decides = setup.config.stop == "patience"
     return {
         "num_optimizer_steps": counters.step,
         "num_examples_seen": counters.examples_seen,
@@ -89,6 +92,11 @@ def _counted(counters: Counters) -> dict[str, Any]:
         "train_seconds": counters.train_seconds,
         "evaluation_flops": counters.evaluation_flops,
         "evaluation_seconds": counters.evaluation_seconds,
+        "stopping_flops": counters.evaluation_flops if decides else 0.0,
+        "stopping_seconds": counters.evaluation_seconds if decides else 0.0,
+        "snapshot_flops": counters.snapshot_flops,
+        "snapshot_seconds": counters.snapshot_seconds,
+        "kept_step": counters.kept_step,
         "peak_memory_mib": peak_memory_mib(),
     }
 

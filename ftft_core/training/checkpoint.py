@@ -2,20 +2,19 @@
 
 A checkpoint is a folder `checkpoint-<step>` of safetensors and JSON; nothing in it is pickled. It is written under a
 temporary name, synced, and renamed; older ones are removed after that. A run that goes on from one gives the same
-dynamics and weights, bit for bit on the same machine, as a run that was never interrupted.
+dynamics and weights, bit for bit on the same machine, as a run that was never interrupted. The best weights, where a
+run keeps some, are one file that the checkpoint links to.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.numpy
 import safetensors.torch
 import torch
@@ -24,6 +23,11 @@ from accelerate import Accelerator
 from ftft_core.dynamics import DynamicsRecorder
 from ftft_core.errors import RunError
 from ftft_core.run_folder import RunFolder, read_json, sync_file, sync_folder
+from ftft_core.training.random_state import random_tensors, set_random
+from ftft_core.training.stopping import StopState
+
+_BEST = "best.safetensors"
+"""The best weights so far of a run that stops by patience; in its folder, and in each checkpoint as they were then."""
 
 
 @dataclass
@@ -46,8 +50,17 @@ class Counters:
     """Seconds spent in training steps."""
     evaluation_seconds: float = 0.0
     """Seconds spent in passes over the dev split during training."""
-    has_settled: bool = False
-    """The run ended before its budget because its map no longer changed."""
+    snapshot_flops: float = 0.0
+    """FLOPs of looks at the test splits; no part of what the method costs."""
+    snapshot_seconds: float = 0.0
+    """Seconds of looks at the test splits."""
+    stop: StopState = field(default_factory=StopState)
+    """What stopping early remembers."""
+
+    @property
+    def kept_step(self) -> int:
+        """Optimizer steps behind the weights that the run keeps."""
+        return self.step if self.stop.best_step is None else self.stop.best_step
 
 
 @dataclass(frozen=True)
@@ -68,10 +81,27 @@ def newest_checkpoint(folder: RunFolder) -> Path | None:
 
 
 def remove_checkpoints(folder: RunFolder, *, but: Path | None = None) -> None:
-    """Remove all checkpoints, finished and half written ones, except one."""
+    """Remove all checkpoints, finished and half written ones, except one; without exception, the best weights too."""
     for path in [*folder.path.glob("checkpoint-*"), *folder.path.glob(".checkpoint-*")]:
         if path != but:
             shutil.rmtree(path)
+    if but is None:
+        (folder.path / _BEST).unlink(missing_ok=True)
+
+
+def keep_best(folder: RunFolder, parts: TrainingParts) -> None:
+    """Keep the weights as they are now as the best ones; every process calls it."""
+    if parts.accelerator.is_main_process:
+        # A new file each time: the newest checkpoint goes on linking to the best weights of its own step.
+        new = folder.path / f".{_BEST}.{os.getpid()}.new"
+        safetensors.torch.save_model(parts.accelerator.unwrap_model(parts.model), str(new))
+        os.replace(new, folder.path / _BEST)
+    parts.accelerator.wait_for_everyone()
+
+
+def load_best(folder: RunFolder, parts: TrainingParts) -> None:
+    """Put the best weights back; every process calls it."""
+    safetensors.torch.load_model(parts.accelerator.unwrap_model(parts.model), str(folder.path / _BEST))
 
 
 def save_checkpoint(folder: RunFolder, parts: TrainingParts, counters: Counters) -> None:
@@ -93,12 +123,14 @@ def save_checkpoint(folder: RunFolder, parts: TrainingParts, counters: Counters)
         safetensors.torch.save_file(_optimizer_tensors(parts.optimizer), building / "optimizer.safetensors")
         for epoch in parts.recorder.epochs:
             safetensors.numpy.save_file(parts.recorder.state_arrays(epoch), building / f"dynamics-{epoch}.safetensors")
+        if counters.stop.best_step is not None:
+            _link(folder.path / _BEST, building / _BEST)
         state = {"counters": asdict(counters), "scheduler": _plain(parts.scheduler)}
         if accelerator.scaler is not None:
             state["scaler"] = accelerator.scaler.state_dict()
         (building / "state.json").write_text(json.dumps(state), encoding="utf-8")
     accelerator.wait_for_everyone()
-    safetensors.torch.save_file(_random_tensors(), building / f"random-{accelerator.process_index}.safetensors")
+    safetensors.torch.save_file(random_tensors(), building / f"random-{accelerator.process_index}.safetensors")
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         for path in building.iterdir():
@@ -132,8 +164,28 @@ def load_checkpoint(path: Path, parts: TrainingParts) -> Counters:
         dynamics = path / f"dynamics-{epoch}.safetensors"
         if dynamics.exists():
             parts.recorder.load_state_arrays(safetensors.numpy.load_file(dynamics))
-    _set_random(safetensors.torch.load_file(path / f"random-{accelerator.process_index}.safetensors"))
-    return Counters(**state["counters"])
+    set_random(safetensors.torch.load_file(path / f"random-{accelerator.process_index}.safetensors"))
+    counters = _counters(state["counters"])
+    if counters.stop.best_step is not None and accelerator.is_main_process:
+        # What lies beside the checkpoint may be better, and of a step that is yet to be repeated.
+        _link(path / _BEST, path.parent / _BEST)
+    accelerator.wait_for_everyone()
+    return counters
+
+
+def _counters(values: dict[str, Any]) -> Counters:
+    stop = StopState(**values.get("stop", {}))
+    # A checkpoint of version 0.1 holds `has_settled` instead.
+    return Counters(**{name: value for name, value in values.items() if name not in {"stop", "has_settled"}}, stop=stop)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Have a second name for a file; a copy where the file system has no such thing."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -150,34 +202,6 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.T
         state.setdefault(int(index), {})[name] = tensor
     # The groups are made from the run's configuration; their learning rates are put back with the schedule.
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _random_tensors() -> dict[str, torch.Tensor]:
-    _, python_state, _ = random.getstate()
-    numpy_state = np.random.get_state(legacy=False)
-    assert isinstance(numpy_state, dict)
-    tensors = {
-        "torch": torch.get_rng_state(),
-        "python": torch.tensor(python_state, dtype=torch.int64),
-        "numpy": torch.from_numpy(numpy_state["state"]["key"].astype(np.int64)),
-        "numpy_position": torch.tensor([numpy_state["state"]["pos"]]),
-    }
-    if torch.cuda.is_available():
-        tensors["cuda"] = torch.cuda.get_rng_state()
-    if torch.backends.mps.is_available():
-        tensors["mps"] = torch.mps.get_rng_state()
-    return tensors
-
-
-def _set_random(tensors: dict[str, torch.Tensor]) -> None:
-    torch.set_rng_state(tensors["torch"])
-    random.setstate((3, tuple(tensors["python"].tolist()), None))
-    numpy_key = tensors["numpy"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", numpy_key, int(tensors["numpy_position"][0]), 0, 0.0))
-    if "cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["cuda"])
-    if "mps" in tensors and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(tensors["mps"])
 
 
 def _plain(scheduler: torch.optim.lr_scheduler.LRScheduler) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The training loop: forward, loss, backward, step, record; after every epoch dynamics, dev scores, checkpoint."""
+"""The training loop: forward, loss, backward, step, record, look; after every epoch dynamics, dev, checkpoint."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from ftft_core.evaluation import evaluation_batches, predict
-from ftft_core.metrics import score_split
 from ftft_core.modeling.batching import make_batch
 from ftft_core.objectives import weighted_mean
-from ftft_core.suites import Split, TokenisedSplit
 from ftft_core.training.batches import Batch
-from ftft_core.training.checkpoint import Counters, load_checkpoint, newest_checkpoint, save_checkpoint
-from ftft_core.training.reporting import Reporter
-from ftft_core.training.settling import map_has_settled
-from ftft_core.training.setup import Setup, mean_step_tokens
+from ftft_core.training.checkpoint import (
+    Counters,
+    keep_best,
+    load_best,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
+from ftft_core.training.evaluating import Evaluator, make_evaluator
+from ftft_core.training.settling import selection_overlap
+from ftft_core.training.setup import Setup
+from ftft_core.training.stopping import evaluation_interval, note_overlap, note_score
 
 
 class Stopped(Exception):
@@ -29,23 +33,22 @@ class Stopped(Exception):
 
 
 def fit(setup: Setup, *, stop_requested: Callable[[], bool]) -> Counters:
-    """Train a run to the end of its budget, from its newest checkpoint if it has one, and evaluate it.
+    """Train a run to its end, from its newest checkpoint if it has one, and evaluate what it keeps.
 
-    Only the dev split is looked at while training; the other splits are predicted once, by the kept model.
+    It ends with its budget, or before, if it is to stop early. Only dev can have a say in that: the test splits are
+    predicted once, by the kept model, and what snapshots see of them is told and forgotten.
 
     :raises Stopped: once `stop_requested` said so and a checkpoint was written.
     :raises RunError: when the model diverges.
     """
     parts, accelerator = setup.parts, setup.parts.accelerator
-    splits = _splits_to_evaluate(setup)
-    dev = splits["dev"]
+    evaluator = make_evaluator(setup)
     checkpoint = newest_checkpoint(setup.folder)
     counters = load_checkpoint(checkpoint, parts) if checkpoint else Counters()
-    reporter = _make_reporter(setup, splits)
     checkpoint_due = _every(setup.training.checkpoint_seconds)
 
     parts.model.train()
-    while counters.batch_in_epoch or (counters.step < setup.num_steps and not counters.has_settled):
+    while counters.batch_in_epoch or (counters.step < setup.num_steps and not counters.stop.has_stopped):
         for batch in _batches_left(setup, counters):
             started = time.perf_counter()
             logits, losses, weights = _forward(setup, batch)
@@ -63,25 +66,27 @@ def fit(setup: Setup, *, stop_requested: Callable[[], bool]) -> Counters:
             parts.optimizer.zero_grad()
             _record(setup, batch, logits)
             _count(counters, setup, batch, started)
-            reporter.step(counters, float(losses.detach().mean()), parts.scheduler.get_last_lr()[0])
+            evaluator.reporter.step(counters, float(losses.detach().mean()), parts.scheduler.get_last_lr()[0])
+            _look_around(evaluator, counters)
             stopping = _agree(accelerator, stop_requested())
             # One clock decides: with several, each would ask for a checkpoint of its own.
             if stopping or _agree(accelerator, accelerator.is_main_process and checkpoint_due()):
                 save_checkpoint(setup.folder, parts, counters)
             if stopping:
                 raise Stopped
-        _finish_epoch(setup, reporter, counters, dev)
+            if counters.stop.has_stopped:
+                break
+        _finish_epoch(evaluator, counters)
 
-    for split, tokens in splits.values():
-        reporter.progress(counters, f"evaluating {split.name}")
-        logits = _predict(setup, reporter, tokens)
-        reporter.predictions(split.name, logits)
-        reporter.scores(counters, split.name, _score(setup, split, logits), final=True)
-    reporter.progress(counters, "finished")
+    if counters.kept_step != counters.step:
+        load_best(setup.folder, parts)
+    evaluator.evaluate_kept(counters)
     return counters
 
 
 def _batches_left(setup: Setup, counters: Counters) -> list[Batch]:
+    if counters.stop.has_stopped:
+        return []
     batches = setup.order.epoch(counters.epoch)
     return batches[counters.batch_in_epoch :][: setup.num_steps - counters.step]
 
@@ -128,63 +133,46 @@ def _count(counters: Counters, setup: Setup, batch: Batch, started: float) -> No
     counters.train_flops += setup.meter.training(batch.shape)
 
 
-def _finish_epoch(setup: Setup, reporter: Reporter, counters: Counters, dev: tuple[Split, TokenisedSplit]) -> None:
+def _look_around(evaluator: Evaluator, counters: Counters) -> None:
+    """After a step: a snapshot, or dev, if it is time; at the end of an epoch dev has its turn with the dynamics."""
+    setup = evaluator.setup
+    evaluator.take_snapshot(counters)
+    interval = evaluation_interval(setup.config, setup.num_steps)
+    ends_epoch = counters.batch_in_epoch == setup.order.steps_per_epoch or counters.step == setup.num_steps
+    if interval is not None and counters.step % interval == 0 and not ends_epoch:
+        _try_dev(evaluator, counters)
+
+
+def _try_dev(evaluator: Evaluator, counters: Counters) -> None:
+    """Evaluate dev and, in a run that stops by it, keep the weights if they are the best and see whether it ends."""
+    setup = evaluator.setup
+    scores = evaluator.score_dev(counters)
+    if setup.config.stop != "patience":
+        return
+    assert setup.config.stop_metric is not None
+    if note_score(counters.stop, setup.config, counters.step, scores[setup.config.stop_metric]):
+        keep_best(setup.folder, setup.parts)
+
+
+def _finish_epoch(evaluator: Evaluator, counters: Counters) -> None:
     """Leave dynamics and dev scores for the database, then write a checkpoint: in this order nothing is lost."""
-    split, tokens = dev
-    recorder = setup.parts.recorder
+    setup, recorder = evaluator.setup, evaluator.setup.parts.recorder
     frame = recorder.epoch_frame(counters.epoch)
     # The dynamics speak of the suite's training split, not of the run's own examples.
-    reporter.dynamics(replace(frame, positions=setup.data.positions[frame.positions]))
-    if counters.step < setup.num_steps:
-        started = time.perf_counter()
-        logits = _predict(setup, reporter, tokens)
-        counters.evaluation_seconds += time.perf_counter() - started
-        batches = evaluation_batches(tokens.lengths, np.arange(len(tokens)))
-        counters.evaluation_flops += sum(setup.meter.forward((len(rows), length)) for rows, length in batches)
-        reporter.scores(counters, split.name, _score(setup, split, logits), final=False)
-    counters.has_settled = setup.config.stop == "settled" and map_has_settled(recorder)
+    evaluator.reporter.dynamics(replace(frame, positions=setup.data.positions[frame.positions]))
+    if setup.config.stop == "settled" and frame.finished:
+        assert setup.config.settled_fraction is not None
+        overlap = selection_overlap(recorder, setup.config.settled_fraction)
+        if overlap is not None:
+            note_overlap(counters.stop, setup.config, overlap)
+            evaluator.reporter.overlap(counters, overlap)
+    is_over = counters.step == setup.num_steps or counters.stop.has_stopped
+    # The final evaluation scores dev; only patience has to know before.
+    if counters.stop.evaluated_step != counters.step and (setup.config.stop == "patience" or not is_over):
+        _try_dev(evaluator, counters)
     counters.epoch += 1
     counters.batch_in_epoch = 0
     save_checkpoint(setup.folder, setup.parts, counters)
-
-
-def _predict(setup: Setup, reporter: Reporter, tokens: TokenisedSplit) -> NDArray[np.float32]:
-    parts = setup.parts
-    logits = predict(parts.model, tokens, pad_token_id=setup.pad_token_id, accelerator=parts.accelerator)
-    reporter.evaluated(_padded_tokens(tokens))
-    return logits
-
-
-def _score(setup: Setup, split: Split, logits: NDArray[np.float32]) -> pd.DataFrame:
-    examples = split.examples
-    groups = examples["group"].to_numpy() if examples["group"].notna().any() else None
-    gold = examples["label"].to_numpy()
-    return score_split(logits, gold, setup.suite.labels, label_map=split.label_map, groups=groups)
-
-
-def _splits_to_evaluate(setup: Setup) -> dict[str, tuple[Split, TokenisedSplit]]:
-    """Give dev and the test splits, tokenised; a run made only for its dynamics is scored on dev alone."""
-    dev_only = setup.config.method == "reference"
-    chosen = [split for split in setup.suite.splits if split.role == "dev" or (split.role != "train" and not dev_only)]
-    return {split.name: (split, setup.tokenise(split)) for split in chosen}
-
-
-def _make_reporter(setup: Setup, splits: dict[str, tuple[Split, TokenisedSplit]]) -> Reporter:
-    dev_tokens = _padded_tokens(splits["dev"][1])
-    final_tokens = sum(_padded_tokens(tokens) for _, tokens in splits.values())
-    return Reporter(
-        setup.folder,
-        is_active=setup.parts.accelerator.is_main_process,
-        num_steps=setup.num_steps,
-        num_epochs=setup.num_epochs,
-        step_tokens=mean_step_tokens(setup.order),
-        evaluation_tokens=final_tokens + (setup.num_epochs - 1) * dev_tokens,
-    )
-
-
-def _padded_tokens(tokens: TokenisedSplit) -> float:
-    batches = evaluation_batches(tokens.lengths, np.arange(len(tokens)))
-    return float(sum(len(rows) * length for rows, length in batches))
 
 
 def _agree(accelerator: Accelerator, flag: bool) -> bool:

@@ -37,6 +37,7 @@ class Reporter:
     _last_progress: float = 0.0
     _evaluated_tokens: float = 0.0
     _loss: float | None = None
+    _is_over: bool = False
 
     def step(self, counters: Counters, loss: float, learning_rate: float) -> None:
         """Tell that an optimizer step was taken; `loss` is its mean over the batch, in nats."""
@@ -57,7 +58,7 @@ class Reporter:
             return
         self._last_progress = time.monotonic()
         done = counters.step * self.step_tokens
-        remaining = (self.num_steps - counters.step) * self.step_tokens
+        remaining = 0.0 if self._is_over else (self.num_steps - counters.step) * self.step_tokens
         evaluation = max(0.0, self.evaluation_tokens - self._evaluated_tokens) * _EVALUATION_SHARE
         seconds_per_token = counters.train_seconds / done if done else None
         work = done + remaining + self.evaluation_tokens * _EVALUATION_SHARE
@@ -82,6 +83,17 @@ class Reporter:
         """Tell that an evaluation pass over this many padded tokens was made."""
         self._evaluated_tokens += tokens
 
+    def training_is_over(self, tokens: float) -> None:
+        """Tell that no step follows, but evaluation passes over this many padded tokens."""
+        self._is_over = True
+        self.evaluation_tokens = self._evaluated_tokens + tokens
+
+    def overlap(self, counters: Counters, overlap: float) -> None:
+        """Tell how much of an epoch's selection was in that of the epoch before, as a Jaccard overlap in [0, 1]."""
+        if self.is_active:
+            record = {"kind": "overlap", "step": counters.step, "epoch": counters.epoch, "overlap": overlap}
+            self.folder.append_history(record)
+
     def dynamics(self, epoch: EpochFrame) -> None:
         """Leave the logits of one epoch for the database."""
         if self.is_active:
@@ -103,26 +115,28 @@ class Reporter:
             write_parquet(self.folder.outbox / f"predictions-{split}.parquet", pa.table(table))
 
     def scores(self, counters: Counters, split: str, scores: pd.DataFrame, *, final: bool) -> None:
-        """Leave the scores of a split for the database; the whole split's accuracy goes into the history too.
+        """Leave the scores of a split for the database; those of the whole split go into the history too.
 
         :param scores: columns group, metric, value.
+        :param final: they are of the weights that the run keeps.
         """
         if not self.is_active:
             return
         overall = scores[scores["group"].isna()].set_index("metric")["value"]
-        record = {"kind": f"evaluation:{split}", "step": counters.step, "epoch": counters.epoch, "split": split}
+        step = counters.kept_step if final else counters.step
+        record = {"kind": f"evaluation:{split}", "step": step, "epoch": counters.epoch, "split": split, "final": final}
         self.folder.append_history({**record, **{name: float(value) for name, value in overall.items()}})
         table = pa.table(
             {
                 "split": pa.array([split] * len(scores), pa.string()),
                 "group": pa.array(scores["group"], pa.string(), from_pandas=True),
-                "step": pa.array([counters.step] * len(scores), pa.int64()),
+                "step": pa.array([step] * len(scores), pa.int64()),
                 "metric": pa.array(scores["metric"], pa.string()),
                 "value": pa.array(scores["value"], pa.float64(), from_pandas=True),
                 "final": pa.array([final] * len(scores), pa.bool_()),
             }
         )
-        kind = "final" if final else f"{counters.step:08d}"
+        kind = "final" if final else f"{step:08d}"
         write_parquet(self.folder.outbox / f"scores-{kind}-{split}.parquet", table)
 
 

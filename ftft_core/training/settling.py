@@ -6,24 +6,22 @@ from ftft_core.cartography import compute_data_map
 from ftft_core.dynamics import DynamicsRecorder
 from ftft_core.selection import select
 
-FRACTION = 1 / 3
-"""Share of the examples whose selection is watched."""
-
-SETTLED_OVERLAP = 0.8
-"""Smallest Jaccard overlap with the selection an epoch earlier at which a map counts as settled."""
+FIRST_COMPARISON = 3
+"""Counted epochs at which two selections can first be compared: variability takes two epochs."""
 
 
-def map_has_settled(recorder: DynamicsRecorder) -> bool:
-    """Compare the ambiguous third by all epochs with that by all but the last one.
+def selection_overlap(recorder: DynamicsRecorder, fraction: float) -> float | None:
+    """Compare the ambiguous examples by all counted epochs with those by all but the last one.
 
-    Variability needs two epochs, so the first comparison is after the third.
+    :param fraction: share of the examples that is selected.
+    :returns: Jaccard overlap in [0, 1], 1 for the same selection; None before the third counted epoch.
     """
     dynamics = recorder.dynamics()
     num_epochs = len(dynamics.counted_epochs)
-    if num_epochs < 3:
-        return False
+    if num_epochs < FIRST_COMPARISON:
+        return None
     now, before = (
-        set(select(compute_data_map(dynamics, epochs=epochs), "ambiguous", FRACTION, num_epochs=epochs))
+        set(select(compute_data_map(dynamics, epochs=epochs), "ambiguous", fraction, num_epochs=epochs))
         for epochs in (num_epochs, num_epochs - 1)
     )
-    return len(now & before) / len(now | before) >= SETTLED_OVERLAP
+    return len(now & before) / len(now | before)
