@@ -66,6 +66,7 @@ def test_a_large_map_holds_a_bounded_sample_over_the_density_of_all():
     assert sent.density.size == sent.density_cells**2
     assert sent.density.max() == 255
     assert (sent.density > 0).sum() > 10_000
+    assert sent.remarks == ["30,000 of 40,000 points drawn, selections take all"]
 
 
 @pytest.mark.parametrize("colour", ["loss", "group"])

@@ -100,7 +100,7 @@ def map_places(
         "regions": (x, y) == ("variability", "confidence"),
         "correctness_names": correctness_names,
         "num_examples": len(data_map),
-        "remarks": _remarks(x, y, x_values, y_values),
+        "remarks": _remarks(x, y, x_values, y_values, rows.size),
     }
     if len(data_map) > MAX_DRAWN_POINTS:
         shown = window or (*ranges[0], *ranges[1])
@@ -153,9 +153,13 @@ def _correctness_bars(data_map: pd.DataFrame, num_epochs: int | None) -> tuple[n
     return bins, [f"{100 * correct / last:.0f} %" for correct in range(last + 1)]
 
 
-def _remarks(x: str, y: str, x_values: npt.NDArray[np.float64], y_values: npt.NDArray[np.float64]) -> list[str]:
-    """Sentences on examples that the map cannot show."""
+def _remarks(
+    x: str, y: str, x_values: npt.NDArray[np.float64], y_values: npt.NDArray[np.float64], num_drawn: int
+) -> list[str]:
+    """Sentences on examples that the map does not show."""
     said = []
+    if x_values.size > MAX_DRAWN_POINTS:
+        said.append(f"{num_drawn:,} of {x_values.size:,} points drawn, selections take all")
     for name, values in dict([(x, x_values), (y, y_values)]).items():
         missing = int(values.size - np.isfinite(values).sum())
         if missing:

@@ -22,12 +22,12 @@ function drawAxes(map) {
   const parts = [];
   const line = (x1, y1, x2, y2) => parts.push(element("path", { d: `M${x1} ${y1}L${x2} ${y2}`, stroke: theme.grid }));
   const words = (text, x, y, anchor, more = {}) => parts.push(element("text", { x, y, "text-anchor": anchor, ...more }, text));
-  for (const tick of ticks(map.view.x, Math.max(width / 90, 2))) {
+  for (const tick of ticks(map.view.x, Math.max(width / 80, 2))) {
     const at = left + across(map, tick.value);
     line(at, top, at, top + height);
     words(tick.words, at, top + height + 16, "middle");
   }
-  for (const tick of ticks(map.view.y, Math.max(height / 70, 2))) {
+  for (const tick of ticks(map.view.y, Math.max(height / 48, 2))) {
     const at = top + down(map, tick.value);
     line(left, at, left + width, at);
     words(tick.words, left - 7, at + 4, "end");

@@ -10,7 +10,7 @@ function createMap(host, key) {
   memories.set(key, memory);
   const map = {
     host, memory, mode: "lasso", way: "replace", hovered: -1, pending: null, gesture: null, index: null,
-    asked: null, askedNumber: 0, wanted: null, playing: false, drawn: 0,
+    asked: null, askedNumber: 0, wanted: null, playing: false, drawn: 0, failures: 0,
     plot: find("plot"), legend: find("legend"), whole: find("whole"), tip: find("tip"), epochs: find("epochs"),
     slider: host.querySelector("input"), canvases: { density: find("density"), points: find("points") },
     layers: { axes: find("axes"), over: find("over") },
@@ -88,8 +88,8 @@ async function receive(map, data) {
   map.host.style.setProperty("--map-line", data.theme.grid);
   map.memory.events = map.memory.events.filter((event) => event.number > data.answered);
   const [places, colours] = await Promise.all([fetchFile(data.places), fetchFile(data.colours)]);
-  if (map.newest !== data) return;
-  show(map, data, places, colours);
+  map.failures = 0;
+  if (map.newest === data) show(map, data, places, colours);
 }
 
 function show(map, data, places, colours) {
@@ -136,7 +136,7 @@ export default function ({ data, parentElement, setStateValue }) {
   receive(map, data).catch((error) => {
     if (map.newest !== data) return;
     // The server forgets files that no page names any more; asked again, it names them anew.
-    map.failures = (map.failures || 0) + 1;
+    map.failures += 1;
     if (map.failures < 4) send(map, "lost", null);
     else {
       const wait = host.querySelector(".ftft-map-wait");

@@ -9,6 +9,8 @@ function drawLegend(map) {
   title.textContent = map.colours.title;
   const focused = map.legend.contains(document.activeElement) ? document.activeElement.dataset.value : undefined;
   map.legend.replaceChildren(title, ...(map.colours.kind === "classes" ? chips(map) : scoreBars(map)));
+  map.legend.classList.remove("ftft-map-tight");
+  map.legend.classList.toggle("ftft-map-tight", map.legend.scrollWidth > map.legend.clientWidth);
   if (focused !== undefined) [...map.legend.children].find((part) => part.dataset.value === focused)?.focus();
 }
 
@@ -21,7 +23,8 @@ function chips(map) {
     button.dataset.value = chip.name;
     button.style.setProperty("--chip", chipColour(chip, map.data.theme));
     button.setAttribute("aria-pressed", String(chip.values.length > 0 && chip.values.every((value) => active.has(value))));
-    button.title = chip.values.length > 1 ? chip.values.slice(0, 40).join(", ") : `Choose ${chip.name}`;
+    const stands = chip.values.length > 1 ? chip.values.slice(0, 40).join(", ") : chip.name;
+    button.title = `${stands}: ${grouped(chip.count)} examples`;
     const name = document.createElement("span");
     name.textContent = chip.name.length > 26 ? `${chip.name.slice(0, 25)}…` : chip.name;
     const count = document.createElement("small");

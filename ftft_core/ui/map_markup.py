@@ -92,13 +92,16 @@ CSS = """
 .ftft-map-save > div { position: absolute; right: 0; top: 28px; z-index: 5; display: flex; flex-direction: column;
   padding: 4px; min-width: 84px; border: 1px solid var(--map-line); border-radius: 6px;
   background: var(--st-background-color); box-shadow: 0 4px 14px rgb(0 0 0 / 14%); }
-.ftft-map-legend { display: flex; align-items: center; gap: 2px; height: 36px; padding-bottom: 4px; overflow: auto hidden;
-  scrollbar-width: none; }
+.ftft-map-legend { display: flex; align-items: center; gap: 2px; height: 36px; padding-bottom: 4px;
+  overflow: auto hidden; scrollbar-width: none; }
 .ftft-map .ftft-map-chip { gap: 6px; height: 24px; padding: 0 8px; border: 1px solid transparent;
   color: var(--st-text-color); flex: 0 0 auto; }
 .ftft-map .ftft-map-chip[aria-pressed="true"] { color: var(--st-text-color); border-color: var(--st-primary-color); }
 .ftft-map-chip::before { content: ""; width: 9px; height: 9px; border-radius: 50%; background: var(--chip); }
 .ftft-map-chip small, .ftft-map-quiet { font-size: 12px; color: var(--map-muted); }
+.ftft-map-tight { flex-wrap: wrap; gap: 0 2px; align-content: center; overflow: hidden auto; font-size: 12px; }
+.ftft-map .ftft-map-tight .ftft-map-chip { height: 17px; padding: 0 6px; gap: 4px; }
+.ftft-map-tight .ftft-map-chip small { display: none; }
 .ftft-map-title { color: var(--map-muted); margin-right: 8px; white-space: nowrap; }
 .ftft-map-bars { height: 28px; width: 264px; cursor: crosshair; touch-action: none; flex: 0 0 auto; margin: 0 6px; }
 .ftft-map-plot { position: relative; width: 100%; touch-action: none; user-select: none; border-radius: 4px; }

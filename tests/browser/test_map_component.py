@@ -388,6 +388,39 @@ def test_a_selection_does_not_send_the_figure_again(open_map):
     assert 0 < sum(received) < 200_000
 
 
+def test_a_file_that_the_server_forgot_is_asked_for_again(browser, address):
+    page = browser.new_page()
+    refused = []
+
+    def refuse_once(route):
+        refused.append(route.request.url)
+        return route.fulfill(status=404) if len(refused) == 1 else route.continue_()
+
+    page.route("**/media/*.bin", refuse_once)
+    page.goto(address)
+    page.wait_for_selector(".ftft-map[data-drawn]")
+    assert len(refused) > 2
+    page.close()
+
+
+def test_an_event_counts_once_and_nonsense_is_refused_in_a_sentence(open_map):
+    map_ = open_map()
+    box = {"kind": "box", "x": "variability", "y": "confidence", "x_range": [0, 0.2], "y_range": [0, 1]}
+    line = {"kind": "polygon", "x": "variability", "y": "confidence", "points": [[0, 0], [1, 1]]}
+    events = [
+        {"number": 7, "event": "gesture", "value": {**box, "mode": "replace"}},
+        {"number": 8, "event": "gesture", "value": {**line, "mode": "add"}},
+        {"number": 9, "event": "undo", "value": None},
+    ]
+    map_.element.evaluate("(host, events) => host.ftft.setState('events', events)", events)
+    map_.page.get_by_text("The outline").wait_for()
+    assert map_.wait_for_event(2) == ["undo"]
+    again = [*events, {"number": 10, "event": "cleared", "value": None}]
+    map_.element.evaluate("(host, events) => host.ftft.setState('events', events)", again)
+    assert map_.wait_for_event(3) == ["cleared"]
+    assert [event[0] for event in map_.events()] == ["gesture", "undo", "cleared"]
+
+
 def test_two_maps_are_independent_and_linked_by_what_is_selected(open_map):
     first = open_map("two=1", number=1)
     second, first = first, Map(first.page, 0)
