@@ -25,7 +25,7 @@ from ftft_core.store.rows import fetch_one, fetch_table
 SEARCH_SECONDS = 20.0
 """How long a regular expression may take; a usual one takes a third of a second for a million sentences."""
 
-FIRST_EXAMPLES = 16
+FIRST_EXAMPLES = 1
 GROWTH = 8
 """How many examples an expression is tried on first, and how many times more at the next turn."""
 
