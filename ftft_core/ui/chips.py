@@ -31,7 +31,7 @@ def draw_chips(run_id: str, facts: Facts) -> None:
     """Draw the chosen conditions, and the buttons that add, undo and redo."""
     kept = history(run_id)
     with st.container(
-        horizontal=True, gap="xsmall", key="chips", vertical_alignment="center", height=CHIPS_HEIGHT, border=False
+        horizontal=True, gap="xsmall", key="chips", vertical_alignment="top", height=CHIPS_HEIGHT, border=False
     ):
         for number, condition in enumerate(kept.now.conditions):
             _draw_chip(run_id, kept.now, number, condition, facts)

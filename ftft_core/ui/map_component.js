@@ -83,7 +83,9 @@ function tell(map) {
 
 async function receive(map, data) {
   map.newest = data;
-  map.plot.style.height = `${data.height - ROWS.tools - ROWS.legend - ROWS.foot}px`;
+  const others = ROWS.tools + ROWS.legend + ROWS.foot;
+  // On a low window the map shrinks, so that it is whole on the first screen.
+  map.plot.style.height = `max(${LOWEST - others}px, min(${data.height - others}px, 100vh - ${ABOVE + others}px))`;
   map.host.style.setProperty("--map-muted", data.theme.muted);
   map.host.style.setProperty("--map-line", data.theme.grid);
   map.memory.events = map.memory.events.filter((event) => event.number > data.answered);

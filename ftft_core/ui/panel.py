@@ -82,11 +82,11 @@ def _draw_selection(seen: Seen) -> None:
         st.html(
             f'<div class="ftft-quiet">{number:,} excluded from training {"are" if number > 1 else "is"} left out.</div>'
         )
+    _draw_next_steps(seen)
     part = st.segmented_control("Part", PARTS, default=PARTS[0], key="panel.part", label_visibility="collapsed",
                                 required=True, width="stretch")  # fmt: skip
     with st.container(height=BODY_HEIGHT, border=False, key="panel_body"):
         _DRAWN[str(part)](seen)
-    _draw_next_steps(seen)
 
 
 def _draw_invitation(run_id: str) -> None:
@@ -191,12 +191,11 @@ def _draw_next_steps(seen: Seen) -> None:
     assert selection.recipe is not None
     text = selection.recipe.model_dump_json()
     count = selection.count
-    name = st.text_input(
-        "Name", key="map.name", placeholder="name of the subset (optional)", label_visibility="collapsed"
-    )
     noun = "example" if count == 1 else "examples"
     saved = st.session_state.get(SAVED)
-    if st.button(f"Save {count:,} {noun} as subset", type="primary", width="stretch", key="map.save"):
+    name_column, save_column = st.columns([1, 1.25], gap="small")
+    name = name_column.text_input("Name", key="map.name", placeholder="name (optional)", label_visibility="collapsed")
+    if save_column.button(f"Save {count:,} {noun} as subset", type="primary", width="stretch", key="map.save"):
         try:
             record = chosen().workspace.save_subset(selection.recipe, name=name.strip() or None)
         except FTFTError as failure:
