@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ftft_core.config import BudgetConfig, RunConfig
+from ftft_core.dynamics import TrainingDynamics
 from ftft_core.run_folder import write_parquet
 from ftft_core.selection import Recipe
 from ftft_core.workspace import Workspace
@@ -141,3 +142,88 @@ def finish(workspace: Workspace, run: str, *, flops: float) -> None:
     )  # fmt: skip
     folder.set_status("finished", "done")
     workspace.sync()
+
+
+PAIRS = "toy-pairs"
+WIDE = "toy-wide"
+NUM_PAIRS = 120
+NUM_WIDE_LABELS = 150
+PAIR_LABELS = ("no", "<b>yes</b> **really** $x^2$")
+PAIR_GROUPS = ("news", "<i>talk</i> **loud** $y$")
+TAG = "<u>odd</u> **tag** $z$ :smile:"
+LONG = "long " * 10_000
+"""A text of 50,000 characters."""
+
+AWKWARD_TEXTS = {
+    0: "<img src=x onerror=\"document.title='owned'\"> <h1>big</h1>",
+    1: "# heading\n\n- **bold** [link](http://example.org) `code` :material/home: :red[red]",
+    2: r"$\frac{a}{b}$ and $$\int x$$",
+    3: "שלום עולם \u202eto the left",
+    4: "😀 👩🏽\u200d🔬 naïve \u0301 \u0007 bell\r\nand a new line",
+    5: LONG,
+    6: "\u200bzero width\ttab &amp; &lt;b&gt;",
+    7: '=cmd|" /C calc"!A0',
+}
+"""Row of the training split -> what no page may take for more than text."""
+
+PAIR_SPEC = """\
+text: [first, second]
+label: label
+labels: {labels}
+group: kind
+train: train.jsonl
+dev: train.jsonl
+"""
+
+
+def add_pair_suite(workspace: Workspace, folder: Path) -> None:
+    """Add a suite of pairs in two groups whose texts, labels, groups and tags are awkward, with four runs on it.
+
+    `pair-run` and `pair-again` saw all of it, `pair-part` every second example, `pair-once` one epoch.
+    """
+    rows = [
+        {
+            "first": AWKWARD_TEXTS.get(row, f"first text number {row}"),
+            "second": f"second text {'even' if row % 2 == 0 else 'odd'} number {row}",
+            "label": PAIR_LABELS[row % 3 == 0],
+            "kind": PAIR_GROUPS[row % 4 == 0],
+        }
+        for row in range(NUM_PAIRS)
+    ]
+    _add_suite(workspace, folder / "pairs", PAIRS, rows, PAIR_SPEC.format(labels=json.dumps(PAIR_LABELS)))
+    ease = np.random.default_rng(3).normal(1.2, 1.2, NUM_PAIRS)
+    everything = np.arange(NUM_PAIRS)
+    for name, epochs, part in (
+        ("pair-run", NUM_EPOCHS, everything),
+        ("pair-again", NUM_EPOCHS, everything),
+        ("pair-part", NUM_EPOCHS, everything[::2]),
+        ("pair-once", 1, everything),
+    ):
+        random = np.random.default_rng(len(name))
+        margins = ease[part] * np.arange(1, epochs + 1)[:, None] / 2 + random.normal(0, 0.8, (epochs, len(part)))
+        labels = (part % 3 == 0).astype(int)
+        logits = np.stack([np.where(labels == label, margins, -margins) / 2 for label in (0, 1)], axis=2)
+        dynamics = TrainingDynamics.from_arrays(part, labels, logits, label_names=PAIR_LABELS)
+        workspace.import_dynamics(dynamics, name=name, suite=PAIRS)
+    workspace.mark(PAIRS, ["0", "3"], "tag", TAG, author="<b>mia</b>", reason="**looks** wrong")
+    workspace.mark(PAIRS, ["0"], "note", "a <b>note</b> with $x$ and **stars**", author="mia")
+
+
+def add_wide_suite(workspace: Workspace, folder: Path) -> None:
+    """Add a suite with 150 labels, two examples of each, and the run `wide-run` on it."""
+    names = [f"label {number:03}" for number in range(NUM_WIDE_LABELS)]
+    labels = np.arange(2 * NUM_WIDE_LABELS) % NUM_WIDE_LABELS
+    rows = [{"text": f"wide text {row}", "label": names[label]} for row, label in enumerate(labels)]
+    spec = f"text: text\nlabel: label\nlabels: {json.dumps(names)}\ntrain: train.jsonl\ndev: train.jsonl\n"
+    _add_suite(workspace, folder / "wide", WIDE, rows, spec)
+    logits = np.random.default_rng(4).normal(0, 1, (3, len(labels), NUM_WIDE_LABELS))
+    logits[:, np.arange(len(labels)), labels] += np.linspace(0, 6, len(labels))
+    dynamics = TrainingDynamics.from_arrays(range(len(labels)), labels, logits, label_names=names)
+    workspace.import_dynamics(dynamics, name="wide-run", suite=WIDE)
+
+
+def _add_suite(workspace: Workspace, folder: Path, name: str, rows: list[dict[str, str]], spec: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n", encoding="utf-8")
+    (folder / "spec.yaml").write_text(spec, encoding="utf-8")
+    workspace.add_suite(name, folder / "spec.yaml")

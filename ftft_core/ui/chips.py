@@ -13,13 +13,13 @@ import streamlit as st
 from ftft_core.selection import STRATEGIES, Condition, WhereCondition, describe_condition
 from ftft_core.ui import map_reads
 from ftft_core.ui.condition_forms import DEFAULT_FRACTION, FILTER_HELP, Facts, draw_form, follow, new_conditions
-from ftft_core.ui.frame import as_text
+from ftft_core.ui.frame import as_text, redraw
 from ftft_core.ui.view import Choice, choose, history, redo, state, undo
 
 JOINS = {("and", False): "and", ("or", False): "or", ("and", True): "and not", ("or", True): "or not"}
 """Fields of a condition -> how it joins what stands before it."""
 
-FIRST = {False: "these", True: "all but these"}
+FIRST = {"these": False, "all but these": True}
 LONGEST_CHIP = 30
 CHIPS_HEIGHT = 70
 """Two rows; more of them scroll, so that nothing below jumps."""
@@ -79,7 +79,7 @@ def _draw_chip(run_id: str, choice: Choice, number: int, condition: Condition, f
     if changed != condition:
         conditions = (*choice.conditions[:number], changed, *choice.conditions[number + 1 :])
         choose(run_id, choice.with_conditions(conditions), step=key)
-        st.rerun(scope="fragment")
+        redraw()
 
 
 def _words(condition: Condition) -> str:
@@ -93,11 +93,11 @@ def _words(condition: Condition) -> str:
 
 def _draw_join(condition: Condition, key: str, *, first: bool) -> Condition:
     if first:
-        negated = st.segmented_control(
-            "Take", list(FIRST), key=follow(f"{key}.negated", condition.negated), format_func=FIRST.__getitem__,
-            label_visibility="collapsed", required=True,
-        )  # fmt: skip
-        return condition.model_copy(update={"negated": bool(negated)})
+        shown = next(word for word, negated in FIRST.items() if negated == condition.negated)
+        said = st.segmented_control(
+            "Take", list(FIRST), key=follow(f"{key}.negated", shown), label_visibility="collapsed", required=True
+        )
+        return condition.model_copy(update={"negated": FIRST[str(said)]})
     word = st.segmented_control(
         "Joined by", list(JOINS.values()), key=follow(f"{key}.join", JOINS[condition.join, condition.negated]),
         label_visibility="collapsed", required=True,
@@ -122,11 +122,11 @@ def _draw_strategy_chip(run_id: str, choice: Choice) -> None:
     changed = choice.model_copy(update={"strategy": strategy, "fraction": fraction, "balance": balance})
     if changed != choice:
         choose(run_id, changed, step="strategy")
-        st.rerun(scope="fragment")
+        redraw()
 
 
 def _draw_adding(run_id: str, choice: Choice, facts: Facts) -> None:
-    with st.popover("Add", icon=":material/add:", key="choice.add", type="tertiary", help="Add a condition"):
+    with st.popover("Add", icon=":material/add:", key="choice.add", type="tertiary"):
         offered = new_conditions(facts)
         kind = st.selectbox("Condition", list(offered), key="choice.add.kind")
         word = "and"

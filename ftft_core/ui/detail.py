@@ -16,7 +16,7 @@ import streamlit as st
 from ftft_core.errors import FTFTError
 from ftft_core.figures import class_probability_figure, words
 from ftft_core.ui import map_reads as reads
-from ftft_core.ui.frame import as_text, chosen, show_error, theme
+from ftft_core.ui.frame import as_text, chosen, redraw, show_error, theme
 from ftft_core.ui.marking import draw_last_action, draw_marking, mark
 from ftft_core.ui.view import state
 
@@ -126,7 +126,7 @@ def _draw_marks(position: int, marks: dict[str, Any], history: pd.DataFrame, lab
         if st.button("Include again" if marks["excluded"] else "Exclude", icon=":material/block:", key="detail.exclude",
                      help="Leave it out of subsets that are saved from now on; the data stay as they are",
                      shortcut="Alt+X") and mark(at, kind):  # fmt: skip
-            st.rerun(scope="fragment")
+            redraw()
         if len(history):
             with st.popover("History", icon=":material/history:", key="detail.history"):
                 for action in history.to_dict("records"):

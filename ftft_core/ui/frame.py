@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import pandas as pd
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from ftft_core.errors import FTFTError
 from ftft_core.figures import Theme, theme_named
@@ -143,6 +144,14 @@ def _take_address(page: str) -> list[str]:
     elif suite is not None:
         problems.append(f"The link shows suite '{suite[:100]}', which is not in this workspace.")
     return problems
+
+
+def redraw() -> None:
+    """Draw what a change concerns anew: the fragment that runs, or all where the whole page runs anyway."""
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:
+        st.rerun()
 
 
 def navigate() -> Any:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from ftft_core.errors import FTFTError
-from ftft_core.ui.frame import as_text, chosen, show_error
+from ftft_core.ui.frame import as_text, chosen, redraw, show_error
 
 LAST_ACTION = "ftft.last_action"
 """(suite, number, words) of what this tab marked last."""
@@ -94,4 +94,4 @@ def draw_marking(positions: npt.NDArray[np.int64], labels: Sequence[str], *, key
     reason = st.text_input("Why (optional)", key=f"{key}.reason")
     if st.button(f"Apply to {len(positions):,} examples" if many else "Apply", type="primary", width="stretch",
                  key=f"{key}.do", disabled=not len(positions)) and mark(positions, kind, value, reason):  # fmt: skip
-        st.rerun(scope="fragment")
+        redraw()
