@@ -18,7 +18,6 @@ from __future__ import annotations
 import ast
 import operator
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +28,9 @@ import pandas as pd
 from ftft_core.dynamics import BoolArray
 from ftft_core.errors import InputError, unknown
 from ftft_core.selection.conditions import TEXT_COLUMNS
+from ftft_core.selection.filter_text import FilterText
 from ftft_core.selection.patterns import check_length, find_in
 
-MAX_CHARACTERS = 2000
 MAX_DEPTH = 40
 
 COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], Any]]] = {
@@ -81,8 +80,7 @@ def filter_mask(data_map: pd.DataFrame, expression: str, lookups: Lookups | None
     filtering = _Filter(expression, data_map, lookups or Lookups())
     tree = filtering.parse()
     mask = filtering.condition(tree, 0)
-    if filtering.problems:
-        raise InputError(f'The filter "{_short(expression)}" was not understood.', filtering.problems)
+    filtering.check()
     return mask
 
 
@@ -91,7 +89,7 @@ def filter_columns(expression: str) -> set[str]:
 
     :raises InputError: if the filter is no expression at all; whether the names exist is `filter_mask`'s to say.
     """
-    tree = _Filter(expression, pd.DataFrame(), Lookups()).parse()
+    tree = FilterText(expression).parse()
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
     return names - {EXCLUDED}
@@ -112,45 +110,14 @@ class _Operand:
         return self.null is not None and isinstance(self.values, str)
 
 
-class _Filter:
+class _Filter(FilterText):
     """Walks one filter's syntax tree; what it does not understand is put in `problems`, and the walk goes on."""
 
     def __init__(self, expression: str, data_map: pd.DataFrame, lookups: Lookups) -> None:
-        # One line, so that a column offset of the parser is a place in the text.
-        self.text = " ".join(str(expression).split("\n")).replace("\t", " ").replace("\r", " ").rstrip()
+        super().__init__(expression)
         self.data_map = data_map
         self.lookups = lookups
-        self.problems: list[str] = []
         self._nothing = np.zeros(len(data_map), dtype=bool)
-
-    def parse(self) -> ast.expr:
-        if not self.text.strip():
-            raise InputError('The filter is empty; write a condition such as "confidence < 0.4".')
-        if len(self.text) > MAX_CHARACTERS:
-            raise InputError(f"The filter has {len(self.text)} characters; at most {MAX_CHARACTERS} are allowed.")
-        if not self.text.isprintable():
-            raise InputError(
-                f'The filter "{_short(self.text)!a}" holds characters that cannot be printed; remove them.'
-            )
-        lead = len(self.text) - len(self.text.lstrip())
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tree = ast.parse(self.text.lstrip(), mode="eval").body
-        except SyntaxError as failure:
-            # The parser gives no place when the text ends too early.
-            place = lead + failure.offset if failure.offset else len(self.text) + 1
-            raise InputError(
-                f'The filter "{_short(self.text)}" was not understood.',
-                [f"at character {place}: {self._syntax_hint(failure, place)}"],
-            ) from None
-        except (ValueError, MemoryError, RecursionError):
-            raise InputError(
-                f'The filter "{_short(self.text)}" was not understood: it is too deeply nested or holds characters '
-                "that cannot stand in one."
-            ) from None
-        self._lead = lead
-        return tree
 
     def condition(self, node: ast.expr, depth: int) -> BoolArray:
         """(N,) mask of a condition."""
@@ -181,7 +148,7 @@ class _Filter:
         if operand is None:
             return self._nothing
         if operand.kind != "yes-or-no":
-            said = self._said(node)
+            said = self.said(node)
             return self._problem(node, f"{said} is no condition; compare it with a {operand.kind}")
         mask = np.logical_and(operand.values, np.ones_like(self._nothing))
         return np.asarray(mask if operand.null is None else mask & ~operand.null, dtype=np.bool_)
@@ -206,11 +173,11 @@ class _Filter:
         if left.null is None and right.null is None:
             return self._problem(left_node, "two constants are compared; one side must be a column")
         if left.kind != right.kind:
-            said = f"{self._said(left_node)} is a {left.kind} and {self._said(right_node)} a {right.kind}"
+            said = f"{self.said(left_node)} is a {left.kind} and {self.said(right_node)} a {right.kind}"
             return self._problem(right_node, f"{said}; only like can be compared with like")
         if left.kind != "number" and symbol not in ("==", "!="):
             return self._problem(
-                right_node, f"'{symbol}' is for numbers; {self._said(left_node)} is a {left.kind}, use == or !="
+                right_node, f"'{symbol}' is for numbers; {self.said(left_node)} is a {left.kind}, use == or !="
             )
         nulls = [operand.null for operand in (left, right) if operand.null is not None]
         if left.kind == "text":
@@ -247,7 +214,7 @@ class _Filter:
             assert member is not None
             if member.kind != left.kind or member.null is not None:
                 self._problem(
-                    element, f"{self._said(left_node)} is a {left.kind}; the list must hold constants of that kind"
+                    element, f"{self.said(left_node)} is a {left.kind}; the list must hold constants of that kind"
                 )
             elif left.kind == "text":
                 mask |= self._same_text(element, left, member)
@@ -269,16 +236,18 @@ class _Filter:
         if word is not None and (word.null is not None or word.kind != "text"):
             what = '"pattern"' if regex else '"word"'
             return self._problem(word_node, f"{function}() needs a {what} in quotes second")
-        if self._is_searched(column_node):
-            assert isinstance(column_node, ast.Name)
-            return self._nothing if word is None else self._search(word_node, column_node.id, word.values, regex=regex)
-        column = self._operand(column_node)
-        if column is None or word is None:
-            return self._nothing
-        if column.null is None or column.kind != "text":
-            return self._problem(column_node, f"{function}() needs a column of text first")
         try:
-            check_length(word.values)
+            if word is not None:
+                check_length(word.values)
+            if self._is_searched(column_node):
+                assert isinstance(column_node, ast.Name)
+                found = self._nothing
+                return found if word is None else self._search(word_node, column_node.id, word.values, regex=regex)
+            column = self._operand(column_node)
+            if column is None or word is None:
+                return self._nothing
+            if column.null is None or column.kind != "text":
+                return self._problem(column_node, f"{function}() needs a column of text first")
             return find_in(column.values, word.values, regex=regex)
         except InputError as failure:
             return self._problem(word_node, failure.message)
@@ -292,9 +261,6 @@ class _Filter:
     def _search(self, node: ast.expr, column: str, pattern: str, *, regex: bool) -> BoolArray:
         assert self.lookups.search is not None
         try:
-            if not pattern:
-                raise InputError("There is nothing to search for; write a word.")
-            check_length(pattern)
             return self.lookups.search(column, pattern, regex)
         except InputError as failure:
             return self._problem(node, failure.message)
@@ -340,8 +306,9 @@ class _Filter:
         elif name in TEXT_COLUMNS:
             self._problem(node, "this map has no texts; they are searched in a workspace, ask there")
         else:
-            searched = [] if self.lookups.search is None else [each for each in TEXT_COLUMNS]
-            self._problem(node, unknown("column", name, [*self.data_map.columns, *searched]))
+            searched = [] if self.lookups.search is None else TEXT_COLUMNS
+            known = dict.fromkeys([*self.data_map.columns, *searched])
+            self._problem(node, unknown("column", name, known))
         return None
 
     def _number(self, node: ast.expr, number: float) -> _Operand | None:
@@ -353,25 +320,11 @@ class _Filter:
 
     def _not_understood(self, node: ast.expr) -> BoolArray:
         hint = HINTS.get(type(node), "only conditions over columns may stand here")
-        return self._problem(node, f"'{self._said(node)}' is not understood: {hint}")
+        return self._problem(node, f"'{self.said(node)}' is not understood: {hint}")
 
     def _problem(self, node: ast.expr, sentence: str) -> BoolArray:
-        # The parser counts bytes of UTF-8, people count characters.
-        before = self.text[self._lead :].encode()[: node.col_offset].decode()
-        ending = "" if sentence.endswith((".", "?")) else "."
-        self.problems.append(f"at character {self._lead + len(before) + 1}: {sentence}{ending}")
+        self.add_problem(node, sentence)
         return self._nothing
-
-    def _said(self, node: ast.expr) -> str:
-        return _short(ast.get_source_segment(self.text[self._lead :], node) or "it", limit=40)
-
-    def _syntax_hint(self, failure: SyntaxError, place: int) -> str:
-        rest = self.text[place - 1 :]
-        if rest.startswith("=") or "Maybe you meant '=='" in failure.msg:
-            return "to compare, write == with two equals signs."
-        word = rest.split(" ", 1)[0] if rest else "the end"
-        said = _short(word, limit=40)
-        return f"'{said}' was not expected ({failure.msg}); conditions are joined with lower-case and, or, not."
 
 
 def _column_operand(column: Any) -> _Operand:
@@ -381,7 +334,3 @@ def _column_operand(column: Any) -> _Operand:
     if pd.api.types.is_numeric_dtype(column.dtype):
         return _Operand("number", column.to_numpy(dtype=np.float64, na_value=np.nan), null)
     return _Operand("text", column, null)
-
-
-def _short(text: str, *, limit: int = 120) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."

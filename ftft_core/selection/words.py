@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,10 @@ def joined_words(conditions: tuple[Condition, ...], *, run_names: Mapping[str, s
     said = ""
     joins: list[str] = []
     for condition in conditions:
-        words = _LONG[condition.kind](condition) + _of_run(condition, run_names or {})
+        words = _LONG[condition.kind](condition)
+        if condition.kind == "where" and (len(conditions) > 1 or condition.negated):
+            words = f"where {_closed(condition.expression)}"
+        words += _of_run(condition, run_names or {})
         words = f"not {words}" if condition.negated else words
         if said:
             comma = "," if joins and joins[-1] != condition.join else ""
@@ -66,6 +70,11 @@ def _of_run(condition: Condition, run_names: Mapping[str, str]) -> str:
 def _details(strategy: str, balance: str | None, seed: int) -> list[str]:
     draws = strategy == "random" or strategy.startswith("stratified")
     return ["of each label"] * (balance is not None) + [f"(seed {seed})"] * draws
+
+
+def _closed(expression: str) -> str:
+    """A filter that other words cannot be read as a part of."""
+    return f"({expression})" if re.search(r"\b(and|or)\b", expression) else expression
 
 
 def _top(condition: Any) -> str:
