@@ -170,6 +170,17 @@ def test_every_reference_and_fraction_makes_runs_of_its_own(tmp_path: Path) -> N
     assert len({run.key for run in runs}) == len(runs)
 
 
+def test_references_that_stop_differently_are_told_apart(tmp_path: Path) -> None:
+    reference = {"model": "s", "epochs": 6, "stop": "settled"}
+    references = [reference, {**reference, "settled_overlap": 0.9}, {"model": "s", "epochs": 6}]
+    runs = expand(recipe_of(tmp_path, methods=["reference"], reference_model=references, seeds=[0]))
+    assert [run.key for run in runs] == [
+        "reference, s, 6 epochs, until settled, settled_overlap 0.8, seed 0",
+        "reference, s, 6 epochs, until settled, settled_overlap 0.9, seed 0",
+        "reference, s, 6 epochs, seed 0",
+    ]
+
+
 # -- working a plan off, with a trainer that needs no time -------------------------------------------------------------
 
 
@@ -196,7 +207,8 @@ class Instant:
             leave_dynamics(self.workspace, folder.run_id)
         steps = config.budget.max_steps or 8
         folder.write_progress({"step": steps, "num_steps": steps, "train_flops": 1e6 * steps, "train_seconds": 1.0})
-        folder.set_status("finished")
+        stopping_flops = 5e5 if config.stop == "patience" else 0.0
+        folder.set_status("finished", stopping_flops=stopping_flops, stopping_seconds=stopping_flops / 1e6)
 
     @property
     def methods(self) -> list[tuple[str, int]]:
@@ -264,6 +276,20 @@ def test_an_experiment_trains_everything_once_and_nothing_twice(instant: Instant
     assert instant.methods[12:] == [("hard", 0), ("hard", 1)]
 
 
+def test_main_models_that_stop_by_patience_cost_what_they_looked_at(instant: Instant, tmp_path: Path) -> None:
+    model = instant.workspace.run("map-run")["model"]
+    stopping = {"stop": "patience", "patience": 5, "evaluate_every": 7}
+    reference = {"model": model, "layers": 1, "epochs": 4, "stop": "settled", "settled_overlap": 0.6}
+    changes = {"main_model": {"model": model, **stopping}, "reference_model": reference, "seeds": [0]}
+    conduct(instant.workspace, toy_recipe(instant, tmp_path, methods=["erm", "erm_matched", "ftft"], **changes))
+    by = {config.method: config for config in instant.trained}
+    assert (by["erm"].stop, by["erm"].patience, by["ftft"].evaluate_every) == ("patience", 5, 7)
+    assert by["reference"].stop_values == {"stop": "settled", "settled_overlap": 0.6, "settled_fraction": 1 / 3}
+    # What it is to match is a cost, so it has nothing to stop it; and that cost holds the passes over dev.
+    assert by["erm_matched"].stop is None
+    assert by["erm_matched"].budget.max_flops == pytest.approx(1e6 * (16 + 8) + 5e5)
+
+
 def test_runs_that_were_trained_by_hand_are_used(instant: Instant, tmp_path: Path) -> None:
     recipe = toy_recipe(instant, tmp_path, methods=["ftft"], seeds=[0])
     conduct(instant.workspace, recipe)
@@ -283,8 +309,9 @@ def test_a_budget_in_epochs_is_the_one_in_steps_that_it_comes_to(instant: Instan
     training = recipe.training.of("main")
     model = recipe.main_model.model
     others = [BudgetConfig(epochs=5), BudgetConfig(max_flops=6e6)]
+    watched = training.model_copy(update={"snapshots": 3, "checkpoint_seconds": 9.0})
     for budget in (*others, BudgetConfig(epochs=6)):
-        mine = instant.workspace.submit(RunConfig(suite="toy", model=model, budget=budget, training=training))
+        mine = instant.workspace.submit(RunConfig(suite="toy", model=model, budget=budget, training=watched))
     assert [run.run_id for run in conduct(instant.workspace, recipe)] == [mine]
     in_steps = toy_recipe(instant, tmp_path, methods=["erm"], seeds=[0], epochs=None, max_steps=48)
     assert [run.run_id for run in conduct(instant.workspace, in_steps)] == [mine]

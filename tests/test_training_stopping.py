@@ -12,8 +12,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from ftft_core.cli.runs import _run_config
 from ftft_core.config import RunConfig
 from ftft_core.dynamics import DynamicsRecorder
+from ftft_core.errors import InputError
 from ftft_core.training import evaluating
 from ftft_core.training.__main__ import main
 from ftft_core.training.checkpoint import newest_checkpoint
@@ -30,6 +32,7 @@ from tests.training_runs import (
     finish,
     interrupt,
 )
+from tests.ui_workspace import leave_predictions, make_workspace, queue
 
 STEPS_PER_EPOCH = 6  # 96 examples, 16 in a batch
 SECONDS = dict.fromkeys(("train_seconds", "evaluation_seconds", "snapshot_seconds"), 0.0)
@@ -61,6 +64,19 @@ def assert_same(run: Trained, other: Trained) -> None:
 
 def config_of(**values: Any) -> RunConfig:
     return RunConfig(suite="s", model="m", **values)
+
+
+# -- from the command line ---------------------------------------------------------------------------------------------
+
+
+def test_flags_of_stopping() -> None:
+    given = {"suite": "s", "model": "m", "stop": "patience", "patience": "2", "min_improvement": "0.01"}
+    config = _run_config({**given, "stop_metric": "macro_f1", "evaluate_every": "10", "snapshots": "5", "subset": None})
+    expected = {"patience": 2, "evaluate_every": 10, "min_improvement": 0.01, "stop_metric": "macro_f1"}
+    assert config.stop_values == {"stop": "patience", **expected}
+    assert config.training.snapshots == 5
+    with pytest.raises(InputError, match="No stop was given, but only stop patience knows patience; leave out one or"):
+        _run_config({"suite": "s", "model": "m", "patience": "2"})
 
 
 # -- patience ----------------------------------------------------------------------------------------------------------
@@ -384,3 +400,28 @@ def test_random_numbers_go_on_undisturbed() -> None:
     for name, tensor in before.items():
         if name != "torch":
             assert torch.equal(random_tensors()[name], tensor)
+
+
+# -- cost --------------------------------------------------------------------------------------------------------------
+
+
+def test_passes_over_dev_are_part_of_the_cost_where_they_decide(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, with_comparison=False)
+    model = Path(workspace.run("map-run")["model"])
+    facts = {"patient": {"stopping_flops": 5e8, "stopping_seconds": 2.0, "kept_step": 20}, "plain": {}}
+    for seed, (name, its_facts) in enumerate(facts.items()):
+        run_id = queue(workspace, model, name=name, method="erm", seed=seed)
+        leave_predictions(workspace, run_id, skill=0.9, seed=seed)
+        folder = workspace.run_folder(run_id)
+        progress = {"step": 30, "num_steps": 40, "train_flops": 6e9, "train_seconds": 12.0, "evaluation_flops": 5e8}
+        folder.write_progress({**progress, "examples_seen": 960})
+        folder.set_status("finished", "said", snapshot_flops=1e9, **its_facts)
+    workspace.sync()
+    assert workspace.total_flops("patient") == 6.5e9
+    assert workspace.total_flops("plain") == 6e9
+    costs = workspace.compare("toy").costs
+    assert (costs["flops"].tolist(), costs["seconds"].tolist()) == ([6.25e9], [13.0])
+    row = workspace.run("patient")
+    assert (row["kept_step"], row["num_optimizer_steps"], row["num_steps_planned"]) == (20, 30, 40)
+    assert (row["stopping_flops"], row["snapshot_flops"], row["message"]) == (5e8, 1e9, "said")
+    assert workspace.run("plain")["stopping_flops"] is None

@@ -17,7 +17,7 @@ from ftft_core.workspace import Workspace
 _RUN_FIELDS = ("suite", "model", "layers", "subset", "method", "reference", "seed", "name", *StopConfig.model_fields)
 _BUDGET_FIELDS = ("epochs", "max_steps", "max_flops")
 _TRAINING_FIELDS = tuple(TrainingConfig.model_fields)
-_COUNTS = ("num_optimizer_steps", "num_examples_seen", "resumed_from_step", "num_steps_planned")
+_COUNTS = ("num_optimizer_steps", "num_examples_seen", "resumed_from_step", "num_steps_planned", "kept_step")
 _DEFAULT_EPOCHS = 3
 _CANCEL_SECONDS = 90.0
 

@@ -78,7 +78,8 @@ class RunResult:
     reference_model: str | None = None
     reference_layers: int | None = None
     total_flops: float | None = None
-    """Training of the run and of its reference; None where unknown. Passes over dev decide nothing and are left out."""
+    """Training of the run and of its reference; None where unknown. Passes over dev are part of it where they
+    decided when a run ended; others decide nothing and are left out."""
 
     train_seconds: float | None = None
     """Seconds, of the same things."""

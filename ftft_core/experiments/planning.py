@@ -189,11 +189,11 @@ class _Planner:
             budget = f"{reference.max_steps} steps"
         elif reference.epochs is not None:
             budget = f"{reference.epochs:g} epochs"
-        values = reference.stop_values
-        stop = f", until {values.pop('stop')}" if values else ""
-        differing = [key for key in values if len({getattr(each, key) for each in alike}) > 1]
-        said = "".join(f", {key} {values[key]:g}" for key in differing)
-        return f"{name}, {budget}{stop}{said}"
+        stop = f", until {reference.stop}" if reference.stop else ""
+        rivals = [each.stop_values for each in alike if each.stop == reference.stop]
+        keys = dict.fromkeys(key for values in rivals for key in values)
+        differing = [key for key in keys if len({values.get(key) for values in rivals}) > 1]
+        return ", ".join([f"{name}, {budget}{stop}", *(f"{key} {reference.stop_values.get(key)}" for key in differing)])
 
     def _share(self, fraction: float) -> str:
         """Name a fraction where there are several."""

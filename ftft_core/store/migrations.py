@@ -191,6 +191,29 @@ MIGRATIONS: list[tuple[str, str]] = [
             WHERE x.removed_at IS NULL;
         """,
     ),
+    (
+        "what a run keeps, and what stopping and watching cost",
+        """
+        ALTER TABLE base.runs ADD COLUMN kept_step BIGINT;
+        ALTER TABLE base.runs ADD COLUMN stopping_flops DOUBLE;
+        ALTER TABLE base.runs ADD COLUMN stopping_seconds DOUBLE;
+        ALTER TABLE base.runs ADD COLUMN snapshot_flops DOUBLE;
+        ALTER TABLE base.runs ADD COLUMN snapshot_seconds DOUBLE;
+        UPDATE base.runs SET kept_step = num_optimizer_steps WHERE status = 'finished';
+        CREATE OR REPLACE VIEW runs AS
+            SELECT r.run_id, r.name, s.name AS suite, r.model, r.num_layers, x.subset, r.method, r.seed, r.status,
+                f.run_id AS reference_run, r.num_optimizer_steps, r.num_examples_seen, r.resumed_from_step,
+                r.train_flops, r.train_seconds, r.evaluation_flops, r.evaluation_seconds, r.peak_memory_mib,
+                r.num_steps_planned, r.fraction,
+                (SELECT count(*) FROM base.epochs e WHERE e.run_no = r.run_no AND e.counted) AS counted_epochs,
+                r.device, r.precision, r.message, r.suite_fingerprint, r.training_fingerprint, r.versions, r.config,
+                r.created_at, r.finished_at, r.kept_step, r.stopping_flops, r.stopping_seconds, r.snapshot_flops,
+                r.snapshot_seconds
+            FROM base.runs r JOIN base.suites s USING (suite_no)
+            LEFT JOIN base.subsets x ON x.subset_no = r.subset_no
+            LEFT JOIN base.runs f ON f.run_no = r.reference_run_no;
+        """,
+    ),
 ]
 
 

@@ -21,6 +21,11 @@ _FACTS = (
     "train_seconds",
     "evaluation_flops",
     "evaluation_seconds",
+    "kept_step",
+    "stopping_flops",
+    "stopping_seconds",
+    "snapshot_flops",
+    "snapshot_seconds",
     "peak_memory_mib",
     "device",
     "precision",
@@ -111,10 +116,11 @@ def set_run_state(connection: Connection, run_id: str, status: str, message: str
 
 
 def total_flops(connection: Connection, run_id: str) -> float | None:
-    """Give the training FLOPs of a run and of its reference together; None if either's are not known."""
+    """Give the FLOPs of training a run and its reference, and of what they looked at to stop; None if not known."""
     (total,) = fetch_one(
         connection,
-        "SELECT r.train_flops + CASE WHEN r.reference_run_no IS NULL THEN 0 ELSE f.train_flops END FROM base.runs r"
+        "SELECT r.train_flops + coalesce(r.stopping_flops, 0) + CASE WHEN r.reference_run_no IS NULL THEN 0"
+        " ELSE f.train_flops + coalesce(f.stopping_flops, 0) END FROM base.runs r"
         " LEFT JOIN base.runs f ON f.run_no = r.reference_run_no WHERE r.run_id = ?",
         [run_id],
     )

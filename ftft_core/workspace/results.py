@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ftft_core import store
@@ -21,7 +22,7 @@ from ftft_core.comparison import (
     cost_table,
     transfer_matrix,
 )
-from ftft_core.config import METHODS
+from ftft_core.config import METHODS, StopConfig
 from ftft_core.errors import FingerprintError, InputError
 from ftft_core.store import dynamics as dynamics_store
 from ftft_core.store import runs as run_store
@@ -29,6 +30,8 @@ from ftft_core.store import suites as suite_store
 from ftft_core.workspace.maps import Maps
 
 _COSTS = ("train_flops", "train_seconds", "num_optimizer_steps", "num_examples_seen")
+_STOPPING_COSTS = {"train_flops": "stopping_flops", "train_seconds": "stopping_seconds"}
+"""What passes over dev cost that decided when a run ends; a part of the cost. Null for runs that know none."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _result(
     if isinstance(run["reference_run"], str):
         reference = runs[runs["run_id"] == run["reference_run"]].iloc[0]
     parts = [run] if reference is None else [run, reference]
-    flops, seconds, steps, examples_seen = (_sum([part[name] for part in parts]) for name in _COSTS)
+    flops, seconds, steps, examples_seen = (_sum([_cost(part, name) for part in parts]) for name in _COSTS)
     config = json.loads(run["config"])
     return RunResult(
         run_id=run["run_id"],
@@ -123,9 +126,17 @@ def _result(
         facts={
             "suite_fingerprint": run["suite_fingerprint"],
             "budget": _budget_in_words(config["budget"]),
+            "stop": _stop_in_words(config),
             **{f"training.{name}": value for name, value in config["training"].items() if name in _TRAINING_FACTS},
         },
     )
+
+
+def _cost(run: Mapping[str, Any], name: str) -> float:
+    """Give one cost of a run, NaN if it is unknown."""
+    parts = [run[name], run.get(_STOPPING_COSTS.get(name, ""))]
+    own, stopping = (np.nan if part is None or pd.isna(part) else float(part) for part in parts)
+    return own + (0.0 if np.isnan(stopping) else stopping)
 
 
 def _sum(values: Sequence[float]) -> float | None:
@@ -134,6 +145,12 @@ def _sum(values: Sequence[float]) -> float | None:
 
 
 _TRAINING_FACTS = ("learning_rate", "batch_size", "weight_decay", "warmup_fraction", "gradient_clip_norm", "max_length")
+
+
+def _stop_in_words(config: Mapping[str, Any]) -> str:
+    said = {name: config.get(name) for name in StopConfig.model_fields}
+    rounded = {name: f"{value:g}" if isinstance(value, float) else value for name, value in said.items()}
+    return ", ".join(f"{name} {value}" for name, value in rounded.items() if value is not None) or "none"
 
 
 def _budget_in_words(budget: Mapping[str, float | None]) -> str:

@@ -48,7 +48,7 @@ class RunProgress:
     seconds_elapsed: float | None
     """Seconds spent in training steps."""
     dev_scores: dict[str, float]
-    """Latest scores on the dev split, by metric."""
+    """Latest scores on the dev split, by metric; those of the kept model once the run has finished."""
     updated_at: float | None
     """Unix time."""
 
@@ -132,7 +132,7 @@ class Runs(WorkspaceBase):
             return run_store.read_run(connection, reference)
 
     def total_flops(self, reference: str) -> float:
-        """Give the training FLOPs of a run and of its reference together.
+        """Give the FLOPs of training a run and its reference, passes over dev included where they decided its end.
 
         :raises RunError: when they are not known, as those of imported dynamics are not.
         """
@@ -203,7 +203,9 @@ class Runs(WorkspaceBase):
         else:
             state, progress = self._queue.settle(folder), folder.read_progress()
         dev = [record for record in folder.read_history() if record.get("split") == "dev"]
-        scores = {str(name): float(dev[-1][name]) for name in METRICS if name in dev[-1]} if dev else {}
+        # Those of the kept model, once they are there: it may be older than the latest.
+        latest = next((record for record in dev if record.get("final")), dev[-1] if dev else {})
+        scores = {str(name): float(latest[name]) for name in METRICS if name in latest}
         is_over = state["status"] == "finished"
         return RunProgress(
             status=state["status"],
