@@ -1,0 +1,39 @@
+"""The folder of a run: what a training process writes, and what everyone reads to know how the run is doing.
+
+`folder` names the files and their formats, `files` has them appear whole or not at all, `processes` tells whether a
+process is the one that was meant, and `trouble` words what machines run out of. Nothing here knows the database, nor
+how training works.
+"""
+
+from ftft_core.run_folder.files import read_json, sync_file, sync_folder, write_json, write_parquet
+from ftft_core.run_folder.folder import (
+    ENDED,
+    LOST_MESSAGE,
+    RESUMABLE,
+    STATUSES,
+    RunFolder,
+    disk_use_mib,
+    run_folders,
+)
+from ftft_core.run_folder.processes import identify, is_alive, is_stopped
+from ftft_core.run_folder.trouble import free_space_words, trouble_in_words
+
+__all__ = [
+    "ENDED",
+    "LOST_MESSAGE",
+    "RESUMABLE",
+    "STATUSES",
+    "RunFolder",
+    "disk_use_mib",
+    "free_space_words",
+    "identify",
+    "is_alive",
+    "is_stopped",
+    "read_json",
+    "run_folders",
+    "sync_file",
+    "sync_folder",
+    "trouble_in_words",
+    "write_json",
+    "write_parquet",
+]

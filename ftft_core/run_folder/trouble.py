@@ -1,0 +1,99 @@
+"""What a machine runs out of, in words: room on a disk, and memory."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_WORDS = ("No space left on device", "Disk quota exceeded", "File too large", "os error 28", "os error 27")
+_MEMORY_WORDS = (
+    *("can't allocate memory", "Cannot allocate memory", "bad_alloc", "bad allocation", "out of memory"),
+    *("can't start new thread", "MemoryError", "failed to map segment"),
+)
+"""Libraries raise errors of their own kinds; what the system said stands in their text."""
+
+LOW_MIB = 4.0
+"""With less room than this, whoever ended without a word probably could not write it."""
+
+
+def trouble_in_words(error: BaseException | str, folder: Path) -> str | None:
+    """Say that the disk is full or memory ran out, and what to do; None for another error.
+
+    :param error: or the last words of a process.
+    :param folder: on the disk in question.
+    """
+    if is_disk_full(error):
+        return disk_full_words(folder)
+    return MEMORY_WORDS if is_out_of_memory(error) else None
+
+
+def is_disk_full(error: BaseException | str) -> bool:
+    """Whether an error, or one that it came from, says that nothing more fits on a disk."""
+    if isinstance(error, str):
+        return any(word in error for word in _DISK_WORDS)
+    return any(
+        (isinstance(each, OSError) and each.errno in _DISK_ERRORS) or any(word in str(each) for word in _DISK_WORDS)
+        for each in _chain(error)
+    )
+
+
+def is_out_of_memory(error: BaseException | str) -> bool:
+    """Whether an error, or one that it came from, says that memory ran out."""
+    if isinstance(error, str):
+        return any(word in error for word in _MEMORY_WORDS)
+    return any(
+        isinstance(each, MemoryError)
+        or (isinstance(each, OSError) and each.errno == errno.ENOMEM)
+        or any(word in str(each) for word in _MEMORY_WORDS)
+        for each in _chain(error)
+    )
+
+
+MEMORY_WORDS = (
+    "memory ran out: end other programs and resume the run, or train it anew with a smaller batch_size or max_length "
+    "(`ftft train --like RUN --batch-size N`)"
+)
+
+
+def disk_full_words(folder: Path) -> str:
+    """Say which file system is full, how much is free, and what to do."""
+    return (
+        f"the disk is full: {free_space_words(folder)}; free some space there, then resume the run, which goes on from "
+        "its newest checkpoint"
+    )
+
+
+def free_space_words(folder: Path) -> str:
+    """Say how much is free on a folder's file system, and where that is mounted."""
+    usage = shutil.disk_usage(folder)
+    return f"{_size(usage.free)} of {_size(usage.total)} are free on the file system at {mount_point(folder)}"
+
+
+def free_mib(folder: Path) -> float:
+    """Give the room that is free on a folder's file system."""
+    return shutil.disk_usage(folder).free / 2**20
+
+
+def mount_point(folder: Path) -> Path:
+    """Give the folder where the file system begins that holds another folder."""
+    folder = folder.resolve()
+    return next((each for each in (folder, *folder.parents) if each.is_mount()), folder)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _size(num_bytes: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if num_bytes < 1024 or unit == "GiB":
+            return f"{num_bytes:.0f} {unit}" if unit in ("B", "KiB") else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1024
+    raise AssertionError
