@@ -27,7 +27,7 @@ from ftft_core.selection import (
     TopCondition,
     WhereCondition,
 )
-from ftft_core.ui.frame import as_text, theme
+from ftft_core.ui.frame import as_text, say, theme
 
 DEFAULT_FRACTION = 0.33
 COLUMN_WORDS = {"label": "gold label", "predicted_label": "predicted label", "group": "group"}
@@ -180,7 +180,7 @@ def _where(condition: WhereCondition, key: str, facts: Facts) -> Condition:
 def _set(condition: SetCondition, key: str, facts: Facts) -> Condition:
     ids = [subset for subset in condition.operands.values() if subset in facts.subsets]
     if len(ids) != len(condition.operands) or ("|" not in condition.expression and len(ids) > 1):
-        st.markdown(f":gray[{as_text(condition.expression)}]")
+        say(condition.expression)
         return condition
     chosen = st.multiselect(
         "In any of",

@@ -11,18 +11,26 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import streamlit as st
 
 from ftft_core.cartography import SCORES
 from ftft_core.errors import FTFTError
 from ftft_core.figures import words
+from ftft_core.ui import map_reads
 from ftft_core.ui.frame import chosen, show_error
 from ftft_core.ui.maps import Seen
 from ftft_core.ui.view import state
 
 PAGE_ROWS = 50
 FILE_ORDER = "file order"
-ORDERS = (FILE_ORDER, *SCORES, "label", "predicted_label", "text_length", "example_id")
+ORDERS = (FILE_ORDER, *SCORES, "label", "predicted_label", "group", "text_length", "example_id")
+SORTED_AS = {"correct_epochs": "correctness", "text": "text_length"}
+"""Column whose header is clicked -> what the examples are then sorted by, where it is not the column itself."""
+
+OPENED = "table.opened"
+"""Set by the click that opened an example, until the page around the table follows."""
+
 EXPORTS = {"CSV": "csv", "JSON lines": "jsonl", "Parquet": "parquet", "datasets folder (zip)": "zip"}
 NUMBERS = {"confidence": "%.3f", "variability": "%.3f", "aum": "%.2f", "loss": "%.3f", "label_quality": "%.3f"}
 
@@ -81,36 +89,63 @@ def _draw_page(seen: Seen, positions: npt.NDArray[np.int64] | None, query: dict[
         early = seen.data_map.iloc[places]
         shown = [*(name for name in SCORES if name in rows), "predicted_label"]
         rows = rows.assign(**{name: early[name].to_numpy() for name in shown})
-    columns = [name for name in _columns(rows) if name in rows]
-    event = st.dataframe(
-        rows[columns],
-        hide_index=True,
-        height=min(38 + 35 * max(len(rows), 1), 420),
-        column_config=_column_config(),
-        on_select="rerun",
-        selection_mode="single-row",
-        key=f"table.rows.{hash((signature, page))}",
-    )
+    _draw_rows(rows, f"table.rows.{hash((signature, page))}", str(seen.run["suite"]))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         num_pages = max(1, -(-found.total // PAGE_ROWS))
         first = (page - 1) * PAGE_ROWS
-        said = f"{first + 1:,} to {first + len(rows):,} of {found.total:,}" if len(rows) else "Nothing here"
-        st.html(f'<span class="ftft-quiet">{said}; a click opens an example</span>', width="content")
+        said = "Nothing here."
+        if len(rows):
+            said = f"{first + 1:,} to {first + len(rows):,} of {found.total:,}"
+            said += ". A click on a row opens it, on a column sorts by it."
+        st.html(f'<span class="ftft-quiet">{said}</span>', width="content")
         st.space("stretch")
         if num_pages > 1:
             st.number_input("Page", 1, num_pages, key="table.page", width=120, label_visibility="collapsed")
             st.html(f'<span class="ftft-quiet">of {num_pages:,} pages</span>', width="content")
-    picked = event["selection"]["rows"]
-    if picked:
-        example_id = str(rows["example_id"].iloc[picked[0]])
-        if st.session_state.get("table.picked") != (signature, page, example_id):
-            st.session_state["table.picked"] = (signature, page, example_id)
-            state().example = example_id
-            st.rerun(scope="app")
+
+
+def _draw_rows(rows: pd.DataFrame, key: str, suite: str) -> None:
+    """Draw rows of the table; the one whose example is open is marked, a click opens another or sorts by a column."""
+    ids = [str(example_id) for example_id in rows["example_id"]]
+    shown = [ids.index(state().example)] if state().example in ids else []
+    mark = f"{key}.marked"
+    if st.session_state.get(mark, []) != shown:
+        st.session_state[key] = {"selection": {"rows": shown, "columns": [], "cells": []}}
+        st.session_state[mark] = shown
+
+    def pick() -> None:
+        clicked = st.session_state[key]["selection"]
+        if clicked["columns"]:
+            _sort_by(clicked["columns"][0])
+            return
+        row = next((cell[0] for cell in clicked["cells"]), next(iter(clicked["rows"]), None))
+        st.session_state[mark] = list(clicked["rows"])
+        st.session_state[OPENED] = state().example = None if row is None else ids[row]
+
+    st.dataframe(
+        rows[[name for name in _columns(rows, suite) if name in rows]],
+        hide_index=True,
+        height=min(38 + 35 * max(len(rows), 1), 420),
+        column_config=_column_config(),
+        on_select=pick,
+        selection_mode=("single-row", "single-cell", "single-column"),
+        key=key,
+    )
+    if OPENED in st.session_state:  # the map and the panel stand outside of this fragment
+        del st.session_state[OPENED]
+        st.rerun(scope="app")
+
+
+def _sort_by(column: str) -> None:
+    order = SORTED_AS.get(column, column)
+    if order in ORDERS:
+        again = st.session_state["table.order"] == order
+        st.session_state["table.falling"] = again and not st.session_state["table.falling"]
+        st.session_state["table.order"] = order
 
 
 def _follow_open_example(seen: Seen, positions: npt.NDArray[np.int64] | None, query: dict[str, Any]) -> None:
-    """Turn to the page with the example that was opened on the map."""
+    """Turn to the page with the example that is open."""
     example_id = state().example
     if example_id == st.session_state.get("table.followed"):
         return
@@ -125,9 +160,10 @@ def _follow_open_example(seen: Seen, positions: npt.NDArray[np.int64] | None, qu
             st.session_state["table.page"] = place // PAGE_ROWS + 1
 
 
-def _columns(rows: Any) -> list[str]:
-    texts = ["text", "text_pair"] if rows["text_pair"].notna().any() else ["text"]
-    marks = ["tags", "excluded"] if rows["excluded"].any() or rows["tags"].notna().any() else []
+def _columns(rows: pd.DataFrame, suite: str) -> list[str]:
+    """Return the columns to show: the same on every page of a suite."""
+    texts = ["text", "text_pair"] if map_reads.is_pair(suite) else ["text"]
+    marks = ["tags"] * bool(map_reads.tag_names(suite)) + ["excluded"] * bool(map_reads.num_excluded(suite))
     group = ["group"] if rows["group"].notna().any() else []
     return [*texts, "label", "predicted_label", *group, "confidence", "variability", "correct_epochs",
             "forgetting_events", "aum", "label_quality", *marks, "example_id"]  # fmt: skip

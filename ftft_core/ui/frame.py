@@ -176,6 +176,11 @@ def show_error(failure: FTFTError) -> None:
     st.error("  \n".join(as_text(sentence) for sentence in sentences), icon=":material/error:")
 
 
+def say(words: str) -> None:
+    """Say something in the background's colour, as plain text."""
+    st.html(f'<div class="ftft-quiet">{html.escape(words)}</div>')
+
+
 def guard(step: str, words: str, *, command: str | None = None, page: tuple[str, str] | None = None) -> NoReturn:
     """Say what will be here and the one step that fills it, and end the page."""
     with st.container(border=True):

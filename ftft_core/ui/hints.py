@@ -15,7 +15,7 @@ from ftft_core.errors import FTFTError
 from ftft_core.neighbours import EmbeddingState
 from ftft_core.profile import IN_SAMPLE
 from ftft_core.ui import map_reads as reads
-from ftft_core.ui.frame import as_text, chosen, duration_words, show_error
+from ftft_core.ui.frame import as_text, chosen, duration_words, say, show_error
 from ftft_core.ui.maps import Seen
 
 MAX_LISTED = 2_000
@@ -44,7 +44,7 @@ def _draw_label_errors(seen: Seen, narrow: Narrow) -> None:
     clearest = rows[np.argsort(issues["quality"].to_numpy()[rows], kind="stable")][:MAX_LISTED]
     ids = tuple(seen.data_map["example_id"].iloc[np.sort(clearest)])
     st.html(f'<div class="ftft-heading">{_count(len(rows), "probable label error")}</div>')
-    st.markdown(f":gray[{as_text(IN_SAMPLE)}]")
+    say(IN_SAMPLE)
     _draw_button("Look at them", ids, len(rows), narrow, key="hint.labels")
 
 
@@ -68,7 +68,7 @@ def _draw_near_duplicates(seen: Seen, narrow: Narrow) -> None:
             said = f"Embedding the texts failed: {state.message}"
         elif state.status in ("stopped", "cancelled"):
             said = f"Embedding stopped after {state.done:,} of {state.total:,} texts; it goes on from there."
-        st.markdown(f":gray[{as_text(said)}]")
+        say(said)
         st.button("Embed the texts", key="hint.embed", on_click=_start, args=(suite,))
 
 
@@ -100,7 +100,7 @@ def _draw_groups(noun: str, kind: str, found: pd.DataFrame, narrow: Narrow, *, k
     number, contradicting = int(found.attrs["num_groups"]), int(found.attrs["num_contradicting"])
     st.html(f'<div class="ftft-heading">{_count(number, noun)} {kind}</div>')
     if contradicting:
-        st.markdown(f":gray[In {contradicting:,} of them the labels contradict each other.]")
+        say(f"In {contradicting:,} of them the labels contradict each other.")
     with st.container(horizontal=True, gap="small"):
         ids = tuple(found["example_id"].iloc[:MAX_LISTED])
         _draw_button("Look at them", ids, len(found), narrow, key=key)

@@ -30,7 +30,7 @@ from ftft_core.selection import (
 )
 from ftft_core.ui import map_reads, reads
 from ftft_core.ui.condition_forms import follow
-from ftft_core.ui.frame import as_text, chosen, num_counted_epochs, show_error
+from ftft_core.ui.frame import chosen, num_counted_epochs, say, show_error
 from ftft_core.ui.gestures import (
     with_clicked,
     with_membership,
@@ -329,7 +329,7 @@ def _draw_agreement(run: dict[str, Any], other: dict[str, Any]) -> None:
     except FTFTError as failure:
         show_error(failure)
         return
-    st.markdown(f":gray[{as_text(said)}]")
+    say(said)
 
 
 def _picker(column: Any, label: str, options: list[Any], name: str, format_func: Callable[[Any], str] = words) -> None:

@@ -6,6 +6,7 @@ Owns the widgets and who is named as author; what a mark means is the workspace'
 from __future__ import annotations
 
 import getpass
+import html
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,7 +71,7 @@ def draw_last_action() -> None:
         del st.session_state[LAST_ACTION]
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="last_action"):
-        st.markdown(f":gray[{as_text(said[:1].upper() + said[1:])}]", width="content")
+        st.html(f'<span class="ftft-quiet">{html.escape(said[:1].upper() + said[1:])}</span>', width="content")
         st.button("Undo", key="mark.undo", type="tertiary", icon=":material/undo:", on_click=take_back)
 
 

@@ -19,7 +19,7 @@ from ftft_core.ui import map_reads as reads
 from ftft_core.ui.chips import draw_chips, draw_filter, take_share
 from ftft_core.ui.condition_forms import Facts
 from ftft_core.ui.detail import draw_detail
-from ftft_core.ui.frame import as_text, chosen, show_error, theme
+from ftft_core.ui.frame import as_text, chosen, say, show_error, theme
 from ftft_core.ui.hints import draw_hints
 from ftft_core.ui.maps import Seen
 from ftft_core.ui.marking import draw_last_action, draw_marking
@@ -90,13 +90,11 @@ def _draw_selection(seen: Seen) -> None:
 
 
 def _draw_invitation(run_id: str) -> None:
-    st.markdown(
-        ":gray[Draw around points of the map, type a filter, add conditions, or start with a third of the examples:]"
-    )
+    say("Draw around points of the map, type a filter, add conditions, or start with a third of the examples:")
     with st.container(horizontal=True, gap="small"):
         for strategy in ("ambiguous", "hard", "easy", "random"):
             st.button(strategy.capitalize(), key=f"take.{strategy}", on_click=take_share, args=(run_id, strategy))
-    st.markdown(":gray[Shift adds to what is drawn, Alt cuts out of it; a click on a point shows its text.]")
+    say("Shift adds to what is drawn, Alt cuts out of it; a click on a point shows its text.")
 
 
 def _draw_summary(seen: Seen) -> None:
@@ -121,7 +119,7 @@ def _draw_words(seen: Seen) -> None:
     if profile is None:
         return
     if profile.words is None or profile.words.empty:
-        st.markdown(":gray[No word sets the selection apart.]")
+        say("No word sets the selection apart.")
         return
     st.html(
         '<div class="ftft-heading">Words that set it apart <span class="ftft-quiet" title="Log-odds ratio with an '

@@ -23,7 +23,7 @@ CSS = """
 .ftft-heading { font-weight: 600; margin-top: 0.2rem; }
 .ftft-detail { border: 1px solid var(--ftft-line); border-radius: 4px; padding: 0.6rem 0.75rem; max-height: 11rem;
   overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
-.ftft-facts { margin: 0.2rem 0; padding: 0; display: grid;
+.ftft-facts { margin: 0.2rem 0; padding: 0 !important; display: grid;
   grid-template-columns: auto 1fr auto 1fr; gap: 0.1rem 0.9rem; }
 .ftft-line { display: flex; flex-wrap: wrap; gap: 0.1rem 1rem; }
 .ftft-note { border-left: 2px solid var(--ftft-line); padding-left: 0.6rem; white-space: pre-wrap;
@@ -34,6 +34,7 @@ CSS = """
 .ftft-small th { font-weight: 400; color: var(--ftft-muted); }
 .ftft-small th, .ftft-small td { text-align: right; padding: 0.1rem 0.4rem; border: none; white-space: nowrap; }
 .ftft-small th:first-child, .ftft-small td:first-child { text-align: left; padding-left: 0; }
+.st-key-chips { align-content: flex-start; }
 .st-key-chips button { min-height: 1.8rem; padding-top: 0; padding-bottom: 0; }
 .st-key-panel_body, .st-key-detail { padding: 0; }
 .ftft-facts dt { margin: 0; padding: 0; font-weight: 400; color: var(--ftft-muted); }
