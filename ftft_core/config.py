@@ -138,7 +138,10 @@ STOP_DEFAULTS: dict[str, dict[str, Any]] = {
     "patience": {"patience": 3, "min_improvement": 0.0, "stop_metric": "accuracy"},
     "settled": {"settled_overlap": 0.8, "settled_fraction": 1 / 3},
 }
-"""What each of them is told by, unless a run says otherwise."""
+"""What each of them is told by, unless a run says otherwise; docs/results.md says where the overlap comes from."""
+
+EPOCHS_TO_SETTLE = 3
+"""Epochs after which two selections can first be compared: variability takes two, and a comparison one more."""
 
 
 class StopConfig(Config):
@@ -244,6 +247,16 @@ class RunConfig(StopConfig):
         if value not in METHODS:
             raise ValueError(unknown("method", value, METHODS))
         return value
+
+    @model_validator(mode="after")
+    def _can_settle(self) -> Self:
+        epochs = self.budget.epochs
+        if self.stop == "settled" and epochs is not None and epochs < EPOCHS_TO_SETTLE:
+            raise ValueError(
+                f"stop settled compares selections from epoch {EPOCHS_TO_SETTLE} on, but the budget is {epochs:g} "
+                f"epoch{'s' * (epochs != 1)}; give at least {EPOCHS_TO_SETTLE}, or leave stop out"
+            )
+        return self
 
 
 def parse(config_class: type[ConfigT], values: object, *, what: str, error: type[InputError] = InputError) -> ConfigT:

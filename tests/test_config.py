@@ -79,6 +79,10 @@ def test_all_problems_are_reported_together() -> None:
             "Stop is settled, but only stop patience knows patience, evaluate_every; leave out one or the other",
         ),
         ({"settled_overlap": 0.5}, "No stop was given, but only stop settled knows settled_overlap"),
+        (
+            {"stop": "settled", "budget": {"epochs": 2}},
+            "Stop settled compares selections from epoch 3 on, but the budget is 2 epochs; give at least 3, or leave",
+        ),
         ({"training": {"snapshots": 0}}, "training.snapshots: received 0; it must be at least 1."),
         ({"seed": 2**32}, "seed: received 4294967296; it must be below 4,294,967,296."),
         ({"layers": 0}, "layers: received 0; it must be at least 1."),

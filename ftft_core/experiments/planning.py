@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ftft_core.config import BudgetConfig, RunConfig
+from ftft_core.config import EPOCHS_TO_SETTLE, BudgetConfig, RunConfig
 from ftft_core.experiments.recipe import BUDGETED_LIKE_FTFT, FROM_REFERENCE, Recipe, ReferenceModel
 from ftft_core.selection import Recipe as SubsetRecipe
 from ftft_core.workspace import Workspace
@@ -104,7 +104,8 @@ class _Planner:
             seed=seed,
             budget=budget,
             training=training,
-            **reference.stop_values,
+            # Within so few epochs it has nothing to be stopped by.
+            **({} if (budget.epochs or EPOCHS_TO_SETTLE) < EPOCHS_TO_SETTLE else reference.stop_values),
         )
         steps = budget.max_steps or self._steps(budget.epochs or 1.0, "reference")
         work = steps * self.num_layers[model_key(reference.model, reference.layers)]

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ftft_core.cost import Shape
-from ftft_core.modeling.batching import padded_lengths
+from ftft_core.modeling.lengths import Shape, padded_lengths
 
 _STRETCH = 50
 

@@ -14,14 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ftft_core.evaluation import evaluation_batches, predict
+from ftft_core.evaluation import predict
 from ftft_core.metrics import score_split
+from ftft_core.modeling.lengths import evaluation_batches
 from ftft_core.suites import Split, TokenisedSplit
 from ftft_core.training.checkpoint import Counters
 from ftft_core.training.random_state import undisturbed
 from ftft_core.training.reporting import Reporter
 from ftft_core.training.setup import Setup, mean_step_tokens
-from ftft_core.training.stopping import evaluation_interval
+from ftft_core.training.stopping import num_dev_passes
 
 SNAPSHOT_EXAMPLES = 256
 """Examples of each test split that a snapshot looks at, at most; the same ones every time."""
@@ -124,7 +125,7 @@ def make_evaluator(setup: Setup) -> Evaluator:
         num_epochs=setup.num_epochs,
         step_tokens=mean_step_tokens(setup.order),
         evaluation_tokens=sum(part.padded_tokens for part in (dev, *final))
-        + dev.padded_tokens * _num_dev_passes(setup)
+        + dev.padded_tokens * num_dev_passes(setup.config, setup.num_steps, setup.order.steps_per_epoch)
         + sum(part.padded_tokens for part in snapshot) * len(snapshot_steps),
     )
     return Evaluator(setup, reporter, dev, (dev, *final), tuple(snapshot), snapshot_steps)
@@ -135,12 +136,3 @@ def _some(split: Split) -> Split:
     num_examples = len(split.examples)
     chosen = np.random.default_rng(0).permutation(num_examples)[:SNAPSHOT_EXAMPLES]
     return replace(split, examples=split.examples.iloc[np.sort(chosen)])
-
-
-def _num_dev_passes(setup: Setup) -> int:
-    """Evaluations of dev while training, if the run uses its budget."""
-    ends = set(range(setup.order.steps_per_epoch, setup.num_steps, setup.order.steps_per_epoch))
-    interval = evaluation_interval(setup.config, setup.num_steps)
-    if interval is not None:
-        ends |= {*range(interval, setup.num_steps, interval), setup.num_steps}
-    return len(ends)

@@ -117,15 +117,16 @@ class Reporter:
     def scores(self, counters: Counters, split: str, scores: pd.DataFrame, *, final: bool) -> None:
         """Leave the scores of a split for the database; those of the whole split go into the history too.
 
-        :param scores: columns group, metric, value.
+        :param scores: columns group, metric, value, num_examples.
         :param final: they are of the weights that the run keeps.
         """
         if not self.is_active:
             return
-        overall = scores[scores["group"].isna()].set_index("metric")["value"]
+        whole = scores[scores["group"].isna()]
         step = counters.kept_step if final else counters.step
         record = {"kind": f"evaluation:{split}", "step": step, "epoch": counters.epoch, "split": split, "final": final}
-        self.folder.append_history({**record, **{name: float(value) for name, value in overall.items()}})
+        values = {name: float(value) for name, value in zip(whole["metric"], whole["value"], strict=True)}
+        self.folder.append_history({**record, **values, "num_examples": int(whole["num_examples"].iloc[0])})
         table = pa.table(
             {
                 "split": pa.array([split] * len(scores), pa.string()),

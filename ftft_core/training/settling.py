@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from ftft_core.cartography import compute_data_map
+from ftft_core.config import EPOCHS_TO_SETTLE
 from ftft_core.dynamics import DynamicsRecorder
 from ftft_core.selection import select
-
-FIRST_COMPARISON = 3
-"""Counted epochs at which two selections can first be compared: variability takes two epochs."""
 
 
 def selection_overlap(recorder: DynamicsRecorder, fraction: float) -> float | None:
@@ -18,7 +16,7 @@ def selection_overlap(recorder: DynamicsRecorder, fraction: float) -> float | No
     """
     dynamics = recorder.dynamics()
     num_epochs = len(dynamics.counted_epochs)
-    if num_epochs < FIRST_COMPARISON:
+    if num_epochs < EPOCHS_TO_SETTLE:
         return None
     now, before = (
         set(select(compute_data_map(dynamics, epochs=epochs), "ambiguous", fraction, num_epochs=epochs))

@@ -18,10 +18,10 @@ from ftft_core.config import BudgetConfig, RunConfig, TrainingConfig, parse
 from ftft_core.cost import FlopMeter, steps_within
 from ftft_core.dynamics import DynamicsRecorder
 from ftft_core.errors import FingerprintError, InputError
-from ftft_core.modeling.batching import PAD_MULTIPLE, padded_lengths
 from ftft_core.modeling.checkpoints import count_layers
 from ftft_core.modeling.device import make_accelerator, seed_everything
 from ftft_core.modeling.encoder import load_classifier, load_tokenizer, longest_input, make_meta_classifier
+from ftft_core.modeling.lengths import PAD_MULTIPLE, padded_lengths
 from ftft_core.objectives import Objective, objective_of
 from ftft_core.run_folder import RunFolder
 from ftft_core.suites import Split, Suite, TokenisedSplit, read_suite, tokenise

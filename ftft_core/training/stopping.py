@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ftft_core.config import StopConfig
-from ftft_core.training.settling import FIRST_COMPARISON
+from ftft_core.config import EPOCHS_TO_SETTLE, StopConfig
 
 _EVALUATIONS = 10
 """Evaluations of dev over the budget, those at the ends of epochs aside, when a run does not say how many."""
@@ -43,6 +42,15 @@ def evaluation_interval(config: StopConfig, num_steps: int) -> int | None:
     if config.stop != "patience":
         return None
     return config.evaluate_every or max(1, round(num_steps / _EVALUATIONS))
+
+
+def num_dev_passes(config: StopConfig, num_steps: int, steps_per_epoch: int) -> int:
+    """Give the evaluations of dev while training, the last one of the kept model aside, if the run uses its budget."""
+    ends = set(range(steps_per_epoch, num_steps, steps_per_epoch))
+    interval = evaluation_interval(config, num_steps)
+    if interval is not None:
+        ends |= {*range(interval, num_steps, interval), num_steps}
+    return len(ends)
 
 
 def note_score(state: StopState, config: StopConfig, step: int, score: float) -> bool:
@@ -91,10 +99,10 @@ def in_words(state: StopState, config: StopConfig, *, step: int, num_steps: int)
     if config.stop == "settled":
         if not state.overlaps:
             return (
-                f"the map could not settle: selections are compared from epoch {FIRST_COMPARISON} on, and the budget "
+                f"the map could not settle: selections are compared from epoch {EPOCHS_TO_SETTLE} on, and the budget "
                 "ended before"
             )
-        epoch, wanted = FIRST_COMPARISON + len(state.overlaps) - 1, config.settled_overlap
+        epoch, wanted = EPOCHS_TO_SETTLE + len(state.overlaps) - 1, config.settled_overlap
         if state.has_stopped:
             return f"map settled after epoch {epoch} (overlap {state.overlaps[-1]:.2f} >= {wanted:.2f}); {saved}"
         return f"the map did not settle (overlap {state.overlaps[-1]:.2f} < {wanted:.2f} after epoch {epoch})"
