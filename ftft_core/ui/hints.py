@@ -56,7 +56,7 @@ def _draw_exact_duplicates(seen: Seen, narrow: Narrow) -> None:
 def _draw_near_duplicates(seen: Seen, narrow: Narrow) -> None:
     suite = str(seen.run["suite"])
     state = reads.embedding_state(suite)
-    if state.status == "finished":
+    if reads.is_embedded(suite):
         found = reads.near_duplicates(suite, _positions(seen))
         _draw_groups("group", "of texts that mean nearly the same", found, narrow, key="hint.near")
     elif state.status == "running":

@@ -120,9 +120,14 @@ def embedding_state(suite: str) -> EmbeddingState:
     return open_workspace().embedding_state(suite)
 
 
+def is_embedded(suite: str) -> bool:
+    """Return whether there is a whole embedding of a suite, whatever became of the one that was started last."""
+    return len(open_workspace().embeddings(suite)) > 0
+
+
 def neighbours(suite: str, example_id: str, count: int) -> pd.DataFrame | None:
     """Return an example's nearest texts; None while they are not embedded."""
-    if embedding_state(suite).status != "finished":
+    if not is_embedded(suite):
         return None
     return open_workspace().neighbours(suite, example_id, count)
 
