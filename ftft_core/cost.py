@@ -15,8 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
-Shape = tuple[int, int]
-"""Examples in a batch and their padded length in tokens."""
+from ftft_core.modeling.lengths import Shape
 
 
 @dataclass

@@ -11,11 +11,9 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from ftft_core.modeling.batching import length_batches, make_batch
+from ftft_core.modeling.batching import make_batch
+from ftft_core.modeling.lengths import evaluation_batches
 from ftft_core.suites import TokenisedSplit
-
-_TOKENS_PER_BATCH = 8192
-"""Tokens of one forward pass, padding included; as many examples as fit."""
 
 
 @torch.no_grad()
@@ -47,13 +45,6 @@ def predict(
     in_order = torch.empty_like(logits)
     in_order[rows] = logits
     return in_order.float().cpu().numpy()
-
-
-def evaluation_batches(
-    lengths: NDArray[np.integer], rows: NDArray[np.integer]
-) -> list[tuple[NDArray[np.integer], int]]:
-    """Cut `rows` into batches of similar length: pairs of rows and their padded length, longest first."""
-    return length_batches(lengths, rows, tokens_per_batch=_TOKENS_PER_BATCH)
 
 
 def _forward(

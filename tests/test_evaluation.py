@@ -13,8 +13,9 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ftft_core import suites
-from ftft_core.evaluation import evaluation_batches, predict
+from ftft_core.evaluation import predict
 from ftft_core.modeling.encoder import load_classifier, load_tokenizer
+from ftft_core.modeling.lengths import evaluation_batches
 from tests.conftest import write_suite_files
 
 
@@ -50,7 +51,7 @@ def test_predictions_are_those_of_one_text_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
     tokens_per_batch: int,
 ) -> None:
-    monkeypatch.setattr("ftft_core.evaluation._TOKENS_PER_BATCH", tokens_per_batch)
+    monkeypatch.setattr("ftft_core.modeling.lengths.EVALUATION_TOKENS", tokens_per_batch)
     tokens = suites.tokenise(tokenizer, split, max_length=32)
     logits = predict(classifier, tokens, pad_token_id=0, accelerator=accelerator)
     classifier.eval()
@@ -91,7 +92,7 @@ def test_a_split_without_examples_gives_no_rows(classifier: PreTrainedModel, acc
 
 
 def test_batches_are_bounded_and_hold_every_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftft_core.evaluation._TOKENS_PER_BATCH", 64)
+    monkeypatch.setattr("ftft_core.modeling.lengths.EVALUATION_TOKENS", 64)
     lengths = np.array([3, 60, 9, 8, 100, 16, 1])
     batches = evaluation_batches(lengths, np.arange(7))
     # Padded: 8 64 16 8 104 16 8. A text longer than the bound stands alone.

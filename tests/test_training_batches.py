@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from ftft_core.modeling.batching import make_batch, padded_lengths
+from ftft_core.modeling.batching import make_batch
+from ftft_core.modeling.lengths import padded_lengths
 from ftft_core.training.batches import Batch, BatchOrder
 from ftft_core.training.setup import mean_step_tokens
 

@@ -17,9 +17,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from ftft_core.errors import InputError, RunError
-from ftft_core.modeling.batching import PAD_MULTIPLE, length_batches, make_batch
+from ftft_core.modeling.batching import make_batch
 from ftft_core.modeling.device import make_accelerator
 from ftft_core.modeling.encoder import load_classifier, load_tokenizer, longest_input
+from ftft_core.modeling.lengths import PAD_MULTIPLE, length_batches
 from ftft_core.suites import Split, tokenise
 
 _TOKENS_PER_BATCH = 8192

@@ -51,7 +51,7 @@ def fit(setup: Setup, *, stop_requested: Callable[[], bool]) -> Counters:
     while counters.batch_in_epoch or (counters.step < setup.num_steps and not counters.stop.has_stopped):
         for batch in _batches_left(setup, counters):
             started = time.perf_counter()
-            logits, losses, weights = _forward(setup, batch)
+            logits, losses, weights = forward(setup, batch)
             loss = weighted_mean(
                 losses,
                 weights,
@@ -91,7 +91,7 @@ def _batches_left(setup: Setup, counters: Counters) -> list[Batch]:
     return batches[counters.batch_in_epoch :][: setup.num_steps - counters.step]
 
 
-def _forward(setup: Setup, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def forward(setup: Setup, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Give logits (b, C), losses (b,) and weights (b,) of this process's share of a batch."""
     accelerator = setup.parts.accelerator
     rows = _share(setup, batch)

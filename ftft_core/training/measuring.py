@@ -1,0 +1,228 @@
+"""A short trial of a run: real optimizer steps on real batches, timed, so that one knows what the run will take.
+
+Everything is done as a run does it, by the same functions; only the loop around the steps is its own. Nothing is
+kept of the trial but numbers. What a run will take is worked out from them in `planning`, without torch.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+
+from ftft_core.cost import FlopMeter
+from ftft_core.evaluation import predict
+from ftft_core.modeling.device import describe_device, peak_memory_mib
+from ftft_core.modeling.lengths import EVALUATION_TOKENS, Shape, evaluation_batches, padded_lengths
+from ftft_core.objectives import weighted_mean
+from ftft_core.run_folder import RunFolder
+from ftft_core.suites import Split
+from ftft_core.training.batches import Batch
+from ftft_core.training.checkpoint import Counters, save_checkpoint
+from ftft_core.training.loop import forward
+from ftft_core.training.setup import Setup, prepare
+
+STEPS_SECONDS = 8.0
+"""Steps are timed for about this long, and at least `FEWEST_STEPS` of them."""
+
+FEWEST_STEPS = 3
+SHAPES = 8
+"""Batches of different lengths that are timed, evenly spread over those of an epoch."""
+
+PROBES = (2, 8)
+"""Examples of the first two steps, which tell how much memory an example takes."""
+
+MOST_FLOP_LENGTHS = 24
+"""Lengths whose FLOPs are counted; those between are interpolated."""
+
+SPLIT_SAMPLE = 2_000
+"""Examples of each other split whose length is looked at."""
+
+Report = Callable[[str, float], None]
+"""Takes what is being done and the share of the trial that is done, in [0, 1]."""
+
+
+@dataclass
+class Trial:
+    """What a trial found; `numbers` are plain, `lengths` are (n,) arrays of tokens by split."""
+
+    numbers: dict[str, Any]
+    lengths: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+
+def measure(folder: RunFolder, *, available_memory_mib: float | None, report: Report) -> Trial:
+    """Try out the run of a folder, whose subset is the sample of training examples to look at.
+
+    :param available_memory_mib: what this process may take; None for a device with memory of its own, which is asked.
+    :raises InputError: when model, data and configuration do not fit together, as for a run.
+    """
+    started = psutil.Process().create_time()
+    report("loading", 0.05)
+    setup = prepare(folder)
+    prepared = time.time() - started
+    report("tokenising", 0.3)
+    lengths = {"train": setup.data.tokens.lengths.astype(np.int64)}
+    tokenising, splits = 0.0, {}
+    for split in setup.suite.splits[1:]:
+        some = _sample(split)
+        begun = time.perf_counter()
+        lengths[split.name] = setup.tokenise(some).lengths.astype(np.int64)
+        tokenising += time.perf_counter() - begun
+        splits[split.name] = {"num_examples": len(split), "role": split.role}
+    per_example = tokenising / max(1, sum(map(len, lengths.values())) - len(lengths["train"]))
+    facts: dict[str, Any] = {
+        **describe_device(setup.parts.accelerator, precision=setup.training.precision).as_dict(),
+        "num_parameters": sum(parameter.numel() for parameter in setup.parts.model.parameters()),
+        "num_labels": len(setup.suite.labels),
+        "splits": splits,
+        "tokenise_seconds_per_example": per_example,
+        "startup_seconds": max(0.0, prepared - per_example * len(lengths["train"])),
+    }
+    report("counting FLOPs", 0.4)
+    facts |= _count_flops(setup.meter, lengths)
+    available = _device_memory_mib() if setup.parts.accelerator.device.type == "cuda" else available_memory_mib
+    report("first steps", 0.45)
+    needed, fits = _probe_memory(setup, available)
+    facts |= {"available_memory_mib": available, "fits": fits}
+    if fits:
+        facts["steps"] = _time_steps(setup, report)
+        report("evaluating", 0.85)
+        facts["evaluation_seconds_per_flop"] = _time_evaluation(setup)
+        report("writing a checkpoint", 0.95)
+        facts |= _time_checkpoint(setup)
+        needed = peak_memory_mib()
+    facts |= {"peak_memory_mib": needed, "measured_seconds": time.time() - started, "measured_at": time.time()}
+    return Trial(facts, lengths)
+
+
+def _sample(split: Split) -> Split:
+    rows = np.random.default_rng(0).permutation(len(split.examples))[:SPLIT_SAMPLE]
+    return replace(split, examples=split.examples.iloc[np.sort(rows)])
+
+
+def _count_flops(meter: FlopMeter, lengths: dict[str, NDArray[np.int64]]) -> dict[str, Any]:
+    """Count one and two examples of each length: what more examples add is then known exactly."""
+    found = np.unique(padded_lengths(np.concatenate(list(lengths.values()))))
+    chosen = found[np.unique(np.linspace(0, len(found) - 1, min(len(found), MOST_FLOP_LENGTHS)).round().astype(int))]
+    begun = time.perf_counter()
+    training = [[meter.training((count, int(length))) for count in (1, 2)] for length in chosen]
+    per_shape = (time.perf_counter() - begun) / (2 * len(chosen))
+    passes = [[meter.forward((count, int(length))) for count in (1, 2)] for length in chosen]
+    return {
+        "flops": {"lengths": [int(length) for length in chosen], "training": training, "forward": passes},
+        "count_seconds_per_shape": per_shape,
+    }
+
+
+def _device_memory_mib() -> float:
+    free, _ = torch.cuda.mem_get_info()
+    return float(free + torch.cuda.memory_reserved()) / 2**20
+
+
+def _probe_memory(setup: Setup, available_mib: float | None) -> tuple[float, bool]:
+    """Take the largest step of an epoch, if it fits; give the MiB that it takes, or would, and whether it fits.
+
+    Two small steps first: what an example more takes tells what all of them will, before they are tried.
+    """
+    longest = max(setup.order.epoch(0), key=lambda batch: (batch.length, len(batch.rows)))
+    size = max(len(batch.rows) for batch in setup.order.epoch(0))
+    rows = setup.data.tokens.lengths.argsort(kind="stable")[::-1][:size].copy()
+    peaks = []
+    for count in PROBES:
+        if count >= size:
+            break
+        _take_step(setup, Batch(0, 0, rows[:count], longest.length))
+        peaks.append(peak_memory_mib())
+    if len(peaks) == len(PROBES) and available_mib is not None:
+        per_example = (peaks[1] - peaks[0]) / (PROBES[1] - PROBES[0])
+        needed = peaks[1] + per_example * (size - PROBES[1])
+        if needed - peaks[0] > available_mib:
+            return needed, False
+    _take_step(setup, Batch(0, 0, rows, longest.length))
+    return peak_memory_mib(), True
+
+
+def _time_steps(setup: Setup, report: Report) -> list[list[float]]:
+    """Time steps on batches of an epoch, evenly spread over their lengths; rows of examples, length, seconds."""
+    batches = sorted(setup.order.epoch(0), key=lambda batch: (batch.length, len(batch.rows)))
+    places = (np.arange(min(SHAPES, len(batches))) + 0.5) / min(SHAPES, len(batches)) * len(batches)
+    chosen = [batches[int(place)] for place in places]
+    # Spread evenly over the lengths also when time runs out within a round.
+    order = sorted(range(len(chosen)), key=lambda index: f"{index:b}".zfill(4)[::-1])
+    warmed: set[Shape] = set()
+    timed: list[list[float]] = []
+    begun = time.perf_counter()
+    while True:
+        for index in order:
+            batch = chosen[index]
+            if batch.shape not in warmed:
+                # The first step of a shape prepares its kernels.
+                _take_step(setup, batch)
+                warmed.add(batch.shape)
+            _wait(setup)
+            step_began = time.perf_counter()
+            _take_step(setup, batch)
+            _wait(setup)
+            timed.append([*map(float, batch.shape), time.perf_counter() - step_began])
+            spent = time.perf_counter() - begun
+            report("timing steps", 0.5 + 0.35 * min(1.0, spent / STEPS_SECONDS))
+            if spent > STEPS_SECONDS and len(timed) >= FEWEST_STEPS:
+                return timed
+
+
+def _take_step(setup: Setup, batch: Batch) -> None:
+    """What the loop does with a batch."""
+    parts = setup.parts
+    parts.model.train()
+    logits, losses, weights = forward(setup, batch)
+    loss = weighted_mean(losses, weights, total_weight=float(setup.data.weights[batch.rows].sum()), num_processes=1)
+    parts.accelerator.backward(loss)
+    if setup.training.gradient_clip_norm is not None:
+        parts.accelerator.clip_grad_norm_(parts.model.parameters(), setup.training.gradient_clip_norm)
+    parts.optimizer.step()
+    parts.optimizer.zero_grad()
+    logits.detach().cpu()
+
+
+def _wait(setup: Setup) -> None:
+    """Let a device that works on its own come to the end of what it was given."""
+    if setup.parts.accelerator.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _time_evaluation(setup: Setup) -> float:
+    """Seconds per FLOP of predicting, on about two forward passes of dev."""
+    dev = _sample(setup.suite.dev)
+    lengths = padded_lengths(setup.tokenise(dev).lengths)
+    stride = max(1, round(lengths.sum() / (2 * EVALUATION_TOKENS)))
+    rows = np.sort(lengths.argsort(kind="stable")[::stride])
+    tokens = setup.tokenise(replace(dev, examples=dev.examples.iloc[rows]))
+    batches = evaluation_batches(tokens.lengths, np.arange(len(tokens)))
+    flops = sum(setup.meter.forward((len(some), length)) for some, length in batches)
+    seconds = []
+    for _ in range(2):  # the first prepares its kernels
+        begun = time.perf_counter()
+        predict(setup.parts.model, tokens, pad_token_id=setup.pad_token_id, accelerator=setup.parts.accelerator)
+        seconds.append(time.perf_counter() - begun)
+    return seconds[-1] / flops
+
+
+def _time_checkpoint(setup: Setup) -> dict[str, float]:
+    begun = time.perf_counter()
+    save_checkpoint(setup.folder, setup.parts, Counters(step=1))
+    seconds = time.perf_counter() - begun
+    size = setup.folder.size_mib()
+    _remove(setup.folder.path / "checkpoint-1")
+    return {"checkpoint_seconds": seconds, "checkpoint_mib": size}
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
