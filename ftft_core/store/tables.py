@@ -11,16 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
 from ftft_core.errors import InputError, unknown
+from ftft_core.selection.patterns import check_length
 from ftft_core.store.connection import Connection
 from ftft_core.store.map_frames import SCORE_COLUMNS, suite_of_run
 from ftft_core.store.rows import fetch_one, fetch_table
+from ftft_core.store.search import search_positions
 
 IntArray = npt.NDArray[np.int64]
 
@@ -46,8 +47,6 @@ ORDERS = {
 """What rows can be sorted by. Labels go in the suite's order, `text_length` is in characters of both texts."""
 
 _PLACES = {"file order": "m.position", "other values": "o.value"}
-_LITERAL = "contains(lower(text), lower($search)) OR contains(lower(text_pair), lower($search))"
-_PATTERN = "regexp_matches(text, $search, 'i') OR regexp_matches(text_pair, $search, 'i')"
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,21 +122,16 @@ def _found(connection: Connection, query: RowQuery) -> Iterator[tuple[str, dict[
         registered["selected"] = pa.table({"position": pa.array(query.positions, pa.int64())})
         conditions.append("m.position IN (SELECT position FROM selected)")
     if query.search:
-        values["search"] = query.search
-        matches = _PATTERN if query.regex else _LITERAL
-        conditions.append(
-            "m.position IN (SELECT position FROM base.examples"
-            f" WHERE suite_no = $suite AND split = 'train' AND ({matches}))"
-        )
-    if query.search or "e." in key:
+        check_length(query.search)
+        found = search_positions(connection, suite_no, "train", query.search, regex=query.regex)
+        registered["searched"] = pa.table({"position": found})
+        conditions.append("m.position IN (SELECT position FROM searched)")
+    if "e." in key:
         values["suite"] = suite_no
     for name, table in registered.items():
         connection.register(name, table)
     try:
         yield f"SELECT m.position, {key} AS key FROM {tables} WHERE {' AND '.join(conditions)}", values
-    except duckdb.InvalidInputException as failure:
-        said = str(failure).splitlines()[0].removeprefix("Invalid Input Error: ")
-        raise InputError(f"The regular expression '{query.search}' can't be used ({said}).") from failure
     finally:
         for name in registered:
             connection.unregister(name)

@@ -66,7 +66,9 @@ class Selecting(Maps):
             training split.
         :raises InputError: when a condition does not fit the map, or a run, subset or tag that it names is not there.
         """
-        return recipe_mask(recipe, self._recipe_context(recipe, suite, data_map, map_of))
+        # Held open meanwhile, for conditions ask one after the other.
+        with self.database.reading():
+            return recipe_mask(recipe, self._recipe_context(recipe, suite, data_map, map_of))
 
     def preview_subset(self, recipe: Recipe, *, suite: str | None = None) -> IdArray:
         """Give the ids that a recipe chooses, in file order; nothing is saved.
@@ -74,8 +76,9 @@ class Selecting(Maps):
         :param suite: needed where the recipe names neither a run nor a subset.
         :raises InputError: when nothing is left by the recipe, and as `selection_mask` does.
         """
-        context = self._recipe_context(recipe, suite)
-        mask = recipe_mask(recipe, context)
+        with self.database.reading():
+            context = self._recipe_context(recipe, suite)
+            mask = recipe_mask(recipe, context)
         check_not_empty(recipe, mask)
         return np.asarray(context.data_map["example_id"].array[mask], dtype=object)
 
