@@ -184,3 +184,22 @@ def test_advice_needs_maps_runs_and_references():
         "main_runs",
         "references",
     ]
+
+
+def test_runs_of_one_suite_are_matched_by_their_rows():
+    whole = data_map(UP).assign(position=range(len(UP)))
+    part = whole.iloc[2:].reset_index(drop=True)
+    transfer = transfer_matrix({"whole": whole, "part": part}, scores=["variability"])
+    by_id = transfer_matrix(
+        {"whole": whole.drop(columns="position"), "part": part.drop(columns="position")}, scores=["variability"]
+    )
+    pd.testing.assert_frame_equal(transfer.overlaps, by_id.overlaps)
+    assert transfer.correlations["spearman"].tolist() == pytest.approx([1.0])
+    assert transfer.notes == ("Run whole has 2 examples that not all runs have; they were left out.",)
+
+
+def test_rows_of_another_suite_are_matched_by_their_ids():
+    one = data_map(UP, ids=list("abcdef")).assign(position=range(6))
+    other = data_map(UP[::-1], ids=list("fedcba")).assign(position=range(6))
+    found = transfer_matrix({"one": one, "other": other}, scores=["variability"]).correlations
+    assert found["spearman"].tolist() == pytest.approx([1.0])

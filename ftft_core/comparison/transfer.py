@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ftft_core.comparison.alignment import align_maps
 from ftft_core.errors import InputError, unknown
-from ftft_core.selection import select
+from ftft_core.selection import select_mask
 
 CORRELATED_SCORES = (
     *("confidence", "variability", "correctness", "forgetting_events", "threshold_closeness", "aum", "el2n"),
@@ -87,10 +88,11 @@ def transfer_matrix(
         raise InputError(f"A correlation needs at least 3 examples in common; the runs share {num_examples}.")
     ambiguous = {run: _members(data_map, "ambiguous", fraction) for run, data_map in aligned.items()}
     easy = {run: _members(data_map, "easy", fraction) for run, data_map in aligned.items()}
-    correlations, overlaps = [], []
-    for a, b in combinations(aligned, 2):
-        for score in scores:
-            correlations.append((a, b, score, _spearman(aligned[a], aligned[b], score), num_examples))
+    pairs = list(combinations(aligned, 2))
+    spearman = {score: _rank_correlations(aligned, score) for score in scores}
+    correlations = [(*each, score, spearman[score][each], num_examples) for each in pairs for score in scores]
+    overlaps = []
+    for a, b in pairs:
         shared, joint = int((ambiguous[a] & ambiguous[b]).sum()), int((ambiguous[a] | ambiguous[b]).sum())
         num_selected = int(ambiguous[a].sum())
         a_in_easy_b = float((ambiguous[a] & easy[b]).sum() / num_selected)
@@ -172,7 +174,7 @@ def reliability(maps: Mapping[str, pd.DataFrame], *, score: str = "variability")
     aligned, _ = align_maps(maps)
     if len(aligned) < 2:
         raise InputError(f"A reliability needs at least two runs of the same model; received {len(aligned)}.")
-    single = float(np.mean([_spearman(aligned[a], aligned[b], score) for a, b in combinations(aligned, 2)]))
+    single = float(np.mean(list(_rank_correlations(aligned, score).values())))
     return single, spearman_brown(single, len(aligned)) if single > 0 else float("nan")
 
 
@@ -255,58 +257,35 @@ def advise(
     return Advice(chosen, ceiling, table, tuple([*_sentences(table, chosen, own, chance), *transfer.notes]))
 
 
-def align_maps(maps: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Cut data maps to the examples that all have, in the order of the first, and say what was left out.
-
-    :raises InputError: for no maps, no example in common, an id twice, or another label for the same id.
-    """
-    if not maps:
-        raise InputError("No data maps were given; give those of at least one run.")
-    for run, data_map in maps.items():
-        if data_map["example_id"].duplicated().any():
-            raise InputError(f"The data map of run {run} holds an example_id twice; compute it again from its run.")
-    first = next(iter(maps.values()))
-    common = first["example_id"]
-    for data_map in maps.values():
-        common = common[common.isin(data_map["example_id"])]
-    if common.empty:
-        raise InputError(
-            f"The runs {', '.join(maps)} have no example in common, so their maps cannot be compared. Give runs on the "
-            "same training data."
-        )
-    ids = common.tolist()
-    aligned = {run: data_map.set_index("example_id", drop=False).loc[ids] for run, data_map in maps.items()}
-    aligned = {run: data_map.reset_index(drop=True) for run, data_map in aligned.items()}
-    labels = first.set_index("example_id")["label"].loc[ids].to_numpy(dtype=object)
-    problems = []
-    for run, data_map in aligned.items():
-        differ = int((data_map["label"].to_numpy(dtype=object) != labels).sum())
-        if differ:
-            problems.append(f"Run {run} has another label for {differ} of {len(ids)} examples than {next(iter(maps))}.")
-    if problems:
-        raise InputError("The runs were trained on different labels; their maps cannot be compared.", problems)
-    notes = [
-        f"Run {run} has {len(data_map) - len(ids)} examples that not all runs have; they were left out."
-        for run, data_map in maps.items()
-        if len(data_map) > len(ids)
-    ]
-    return aligned, notes
-
-
 def _members(data_map: pd.DataFrame, strategy: str, fraction: float) -> npt.NDArray[np.bool_]:
-    return np.asarray(data_map["example_id"].isin(select(data_map, strategy, fraction)).to_numpy(dtype=bool))
+    return select_mask(data_map, strategy, fraction)
 
 
-def _spearman(map_a: pd.DataFrame, map_b: pd.DataFrame, score: str) -> float:
-    """Rank correlation with ties at their mean rank; NaN where a score is constant, missing or null somewhere."""
+def _rank_correlations(maps: Mapping[str, pd.DataFrame], score: str) -> dict[tuple[str, str], float]:
+    """Spearman's correlation of a score for every pair of runs; NaN where it is constant, missing or null somewhere."""
+    ranks = {run: _centred_ranks(data_map, score) for run, data_map in maps.items()}
+    found = {}
+    for a, b in combinations(maps, 2):
+        first, second = ranks[a], ranks[b]
+        if first is None or second is None:
+            found[a, b] = float("nan")
+        else:
+            found[a, b] = float(np.clip(first @ second, -1, 1))
+    return found
+
+
+def _centred_ranks(data_map: pd.DataFrame, score: str) -> npt.NDArray[np.float64] | None:
+    """Ranks, ties at their mean, less their mean and of length 1; None where there is nothing to rank."""
     from scipy import stats
 
-    if score not in map_a or score not in map_b:
-        return float("nan")
-    a, b = map_a[score].to_numpy(dtype=float), map_b[score].to_numpy(dtype=float)
-    if np.isnan(a).any() or np.isnan(b).any() or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return float("nan")
-    return float(stats.spearmanr(a, b).statistic)
+    if score not in data_map:
+        return None
+    values = data_map[score].to_numpy(dtype=float, na_value=np.nan)
+    if np.isnan(values).any() or np.ptp(values) == 0:
+        return None
+    ranks = stats.rankdata(values)
+    ranks -= ranks.mean()
+    return np.asarray(ranks / np.linalg.norm(ranks))
 
 
 def _sentences(table: pd.DataFrame, chosen: str | None, own: Sequence[float], chance: float) -> list[str]:

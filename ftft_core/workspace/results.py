@@ -87,7 +87,7 @@ class Results(Maps):
                 f"The runs {', '.join(fingerprints.values())} were trained on different data, so their maps can't be "
                 "compared; give runs on one suite."
             )
-        maps = {run["name"]: self.data_map(run["run_id"]) for run in runs}
+        maps = {run["name"]: self.map_frame(run["run_id"]) for run in runs}
         return transfer_matrix(maps, fraction=fraction)
 
 
