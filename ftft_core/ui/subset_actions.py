@@ -128,12 +128,17 @@ def tell_saved(record: SubsetRecord) -> None:
 
 
 def note(subset: str, name: str, failure: FTFTError) -> None:
-    """Keep what went wrong with a subset, to be shown at its card; by name, not by id."""
+    """Keep what went wrong with a subset, to be shown at its card."""
+    state().problems[subset] = told(subset, name, failure)
+
+
+def told(subset: str, name: str, failure: FTFTError) -> FTFTError:
+    """Return a failure as this page says it: by the subset's name, and with its own way back."""
     if isinstance(failure, NotFoundError):
-        failure = NotFoundError(f"Subset '{name}' was removed meanwhile; it is at the foot of this page.")
-    elif subset in failure.message:
-        failure = type(failure)(failure.message.replace(subset, name), failure.problems)
-    state().problems[subset] = failure
+        return NotFoundError(f"Subset '{name}' was removed meanwhile; it is at the foot of this page.")
+    if subset in failure.message:
+        return type(failure)(failure.message.replace(subset, name), failure.problems)
+    return failure
 
 
 def is_name_taken(subset: str) -> bool:

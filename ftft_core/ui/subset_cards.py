@@ -67,7 +67,7 @@ def draw_cards(listed: Listed, rows: pd.DataFrame) -> None:
     present = [row for row in records if not row["is_removed"]]
     words = subset_reads.recipe_words(present)
     pictures = subset_reads.miniatures(present, theme().name)
-    balances = subset_reads.balances(listed.suite)
+    balances = subset_reads.balances([str(row["subset"]) for row in present])
     labels = suite_labels(listed.suite)
     parts = _parts(listed.subsets)
     for start in range(0, len(records), 2):
@@ -77,7 +77,7 @@ def draw_cards(listed: Listed, rows: pd.DataFrame) -> None:
                 if row["is_removed"]:
                     _draw_ghost(row, listed)
                     continue
-                bar = balance_bar(balances.get(subset, {}), labels, theme())
+                bar = balance_bar(balances[subset], labels, theme())
                 _draw_card(row, listed, words[subset], pictures.get(subset), bar, parts.get(subset, []))
 
 
@@ -90,7 +90,7 @@ def _draw_card(
         run_name = None if run is None else str(run["name"])
         st.html(miniature(picture, run_name=run_name, title=name), width="content")
         with st.container(height="stretch", key=f"subset-body-{subset}"):
-            with st.container(horizontal=True, vertical_alignment="center", gap=None):
+            with st.container(horizontal=True, vertical_alignment="center", gap=None, key=f"subset-tools-{subset}"):
                 st.html(f'<div class="ftft-subset-name">{html.escape(name)}</div>')
                 _draw_renaming(subset, name)
                 key = f"subset-menu-{subset}"

@@ -59,10 +59,10 @@ def _draw_balancing(row: Row) -> None:
     suite = str(row["suite"])
     labels = suite_labels(suite)
     how = str(st.radio("Labels", list(WAYS), format_func=WAYS.__getitem__, key="subset-balance-how", horizontal=True))
-    counts = subset_reads.balances(suite).get(str(row["subset"]), {})
-    everything = open_workspace().label_counts(suite)
+    subset = str(row["subset"])
     try:
-        quotas = BALANCE_WAYS[how]({label: counts.get(label, 0) for label in labels}, everything)
+        counts = subset_reads.balances([subset])[subset]
+        quotas = BALANCE_WAYS[how](counts, open_workspace().label_counts(suite))
     except FTFTError as failure:
         show_error(failure)
         return
@@ -133,9 +133,7 @@ def _draw_export(row: Row) -> None:
                        file_name=f"{row['name']}.{suffix}", on_click="ignore", type="primary", width="stretch",
                        key="subset-export-do")  # fmt: skip
     if suffix == "csv":
-        st.markdown(
-            ":gray[A spreadsheet takes texts that begin with =, +, - or @ for formulas; open it as data there.]"
-        )
+        st.markdown(":gray[Spreadsheets take texts that begin with =, +, - or @ for formulas; open it as data.]")
 
 
 def _name_and_seed(stem: str, suite: str) -> tuple[str | None, int]:

@@ -28,14 +28,12 @@ CSS = f"""
   border: 1px solid var(--ftft-accent); color: var(--ftft-accent); }}
 [class*="st-key-subset-tune-"] button:hover, [class*="st-key-subset-tune-"] button:focus-visible {{
   background: var(--ftft-accent); color: var(--ftft-on-accent); }}
-[class*="st-key-subset-rename-"] button, [class*="st-key-subset-menu-"] button {{ min-height: 1.8rem; min-width: 1.9rem; padding: 0.1rem;
+[class*="st-key-subset-tools-"] button {{ min-height: 1.8rem; min-width: 1.9rem; padding: 0.1rem;
   color: var(--ftft-muted); }}
-[class*="st-key-subset-rename-"] button:hover, [class*="st-key-subset-menu-"] button:hover {{ color: var(--ftft-accent); }}
-[class*="st-key-subset-rename-"] button [data-testid="stMarkdownContainer"],
-[class*="st-key-subset-menu-"] button [data-testid="stMarkdownContainer"] {{ position: absolute; width: 1px; height: 1px;
-  overflow: hidden; clip-path: inset(50%); }}
-[class*="st-key-subset-rename-"] button > div > [aria-hidden="true"],
-[class*="st-key-subset-menu-"] button > div > [aria-hidden="true"] {{ display: none; }}
+[class*="st-key-subset-tools-"] button:hover {{ color: var(--ftft-accent); }}
+[class*="st-key-subset-tools-"] button [data-testid="stMarkdownContainer"] {{ position: absolute; width: 1px;
+  height: 1px; overflow: hidden; clip-path: inset(50%); }}
+[class*="st-key-subset-tools-"] button > div > [aria-hidden="true"] {{ display: none; }}
 .ftft-mini {{ width: {WIDTH + 1}px; border: solid var(--ftft-line); border-width: 0 0 1px 1px; }}
 .ftft-mini img {{ display: block; width: {WIDTH}px; height: {HEIGHT}px; }}
 .ftft-mini p {{ height: {HEIGHT}px; margin: 0; padding: 0.5rem; display: flex; align-items: center;

@@ -29,9 +29,9 @@ def removed(suite: str) -> pd.DataFrame:
     return _removed(str(workspace_folder()), database_state(), suite)
 
 
-def balances(suite: str) -> dict[str, dict[str, int]]:
-    """Return subset -> label -> count of all subsets of a suite; labels that a subset lacks are left out."""
-    return _balances(str(workspace_folder()), database_state(), suite)
+def balances(subsets: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return subset -> label -> count of the subsets of one page, labels in the suite's order."""
+    return _balances(str(workspace_folder()), tuple(subsets))
 
 
 def suite_balance(suite: str, fingerprint: str) -> dict[str, int]:
@@ -92,13 +92,15 @@ def _removed(folder: str, state: str, suite: str) -> pd.DataFrame:
     return open_workspace().removed_subsets(suite)
 
 
-@st.cache_data(show_spinner="Counting the labels", max_entries=8)
-def _balances(folder: str, state: str, suite: str) -> dict[str, dict[str, int]]:
-    counted = open_workspace().subset_balance(suite)
-    found: dict[str, dict[str, int]] = {}
-    for subset, label, count in counted[["subset", "label", "count"]].itertuples(index=False):
-        found.setdefault(subset, {})[label] = int(count)
-    return found
+@st.cache_data(show_spinner="Counting the labels", max_entries=32)
+def _balances(folder: str, subsets: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    with open_workspace().database.reading():
+        return {subset: _balance(folder, subset) for subset in subsets}
+
+
+@st.cache_data(show_spinner=False, max_entries=5000)
+def _balance(folder: str, subset: str) -> dict[str, int]:
+    return open_workspace().subset_labels(subset)
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
