@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from ftft_core.workspace import Workspace
-from tests.ui_workspace import make_workspace
+from tests.browser.map_page import MapPage
+from tests.ui_workspace import add_pair_suite, add_wide_suite, make_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIRED_VARIABLE = "FTFT_REQUIRE_BROWSER"
@@ -65,7 +66,10 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def app(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    workspace = make_workspace(tmp_path_factory.mktemp("browser"))
+    folder = tmp_path_factory.mktemp("browser")
+    workspace = make_workspace(folder)
+    add_pair_suite(workspace, folder)
+    add_wide_suite(workspace, folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -99,17 +103,43 @@ def is_healthy(address: str) -> bool:
         return False
 
 
+@pytest.fixture(scope="session")
+def person(browser: Any) -> Iterator[Any]:
+    """Somebody's browser: tabs of it share what they have loaded, as real ones do."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(1000 * SECONDS)
+    yield context
+    context.close()
+
+
 @pytest.fixture(params=["light"])
-def page(browser: Any, app: App, request: pytest.FixtureRequest) -> Iterator[Any]:
+def page(person: Any, app: App, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A fresh tab at 1440x900 on the data map, drawn."""
-    opened = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme=request.param)
-    opened.set_default_timeout(1000 * SECONDS)
+    opened = person.new_page()
+    opened.emulate_media(color_scheme=request.param)
     app.strangers.clear()
     opened.on("request", lambda sent: app.strangers.append(sent.url) if is_strange(sent.url, app.address) else None)
     opened.goto(app.address)
     opened.wait_for_selector(".ftft-map[data-drawn]")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def open_map(person: Any, app: App) -> Iterator[Callable[..., MapPage]]:
+    """Open the data map at an address, in a tab of its own; it must not fail anywhere."""
+    opened = []
+
+    def open_it(query: str = "run=map-run", *, context: Any = None) -> MapPage:
+        tab = MapPage((context or person).new_page(), app.address)
+        opened.append(tab)
+        tab.open(query)
+        return tab
+
+    yield open_it
+    for tab in opened:
+        assert tab.failures == []
+        tab.page.close()
 
 
 def is_strange(url: str, address: str) -> bool:

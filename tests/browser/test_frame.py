@@ -1,0 +1,56 @@
+"""The frame around every page: what fits on the first screen, what leaves the machine, and what survives an update."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+
+@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+def test_map_and_panel_are_whole_on_the_first_screen_and_nothing_leaves_the_machine(page, app):
+    box = page.locator(".ftft-map").bounding_box()
+    assert box["y"] + box["height"] <= 900
+    assert box["width"] > 700
+    page.get_by_role("button", name="Ambiguous").click()
+    button = page.get_by_role("button", name=re.compile(r"^Save .* as subset$"))
+    button.wait_for()
+    box = button.bounding_box()
+    assert box["y"] + box["height"] <= 900
+    assert app.strangers == []
+
+
+def test_nothing_jumps_when_a_selection_changes(open_map):
+    tab = open_map()
+
+    def places():
+        found = (tab.map(), tab.page.get_by_placeholder("Filter:"), tab.page.locator(".st-key-examples"))
+        return [(box["x"], box["y"], box["width"]) for box in (each.bounding_box() for each in found)]
+
+    before = places()
+    tab.page.get_by_role("button", name="Ambiguous").click()
+    tab.wait_count(79)
+    assert places() == pytest.approx(before, abs=1)
+    tab.filter("confidence < 0.4")
+    tab.wait_chips("confidence < 0.4", "of these: ambiguous 33 %")
+    assert places() == pytest.approx(before, abs=1)
+
+
+@pytest.mark.parametrize("name", ["", "suites", "subsets", "fine_tune", "compare"])
+def test_nothing_scrolls_sideways_on_a_small_screen(page, app, name):
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(f"{app.address}/{name}")
+    page.wait_for_selector(".st-key-frame")
+    page.wait_for_function('document.querySelector(".stApp").dataset.testScriptState === "notRunning"')
+    for part in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
+        assert page.evaluate(f"{part}.scrollWidth <= {part}.clientWidth")
+
+
+def test_a_typed_value_survives_the_queue_s_updates(page, app):
+    page.goto(f"{app.address}/fine_tune")
+    seeds = page.get_by_label("Seeds")
+    seeds.wait_for()
+    seeds.click()
+    seeds.press_sequentially("1")  # not yet committed: "11"
+    page.wait_for_timeout(5000)  # an update of the queue
+    assert seeds.input_value() == "11"
