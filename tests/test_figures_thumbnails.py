@@ -36,6 +36,11 @@ def pixels(picture: bytes) -> np.ndarray:
     return np.dstack([palette[rows[:, 1:]], opacity[rows[:, 1:]]])
 
 
+def where(picture: np.ndarray, colour: str) -> np.ndarray:
+    """Middle of what is drawn in a colour: row and column."""
+    return np.argwhere((picture[..., :3] == rgb(colour)).all(axis=2) & (picture[..., 3] > 0)).mean(axis=0)
+
+
 def rgb(colour: str) -> list[int]:
     return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
 
@@ -45,14 +50,10 @@ def test_a_member_is_accented_and_the_rest_is_faint() -> None:
     places = thumbnail_map(frame([0.0, 0.5], [1.0, 0.0]))
     for theme in (LIGHT, DARK):
         picture = pixels(thumbnail(places, np.array([0]), theme))
-        top, left = np.argwhere((picture[..., 3] > 0) & (picture[..., :3] == rgb(theme.accent)).all(axis=2)).mean(
-            axis=0
-        )
-        bottom, right = np.argwhere(
-            (picture[..., :3] == rgb(theme.density[1])).all(axis=2) & (picture[..., 3] > 0)
-        ).mean(0)
-        assert top < 15 and left < 25
-        assert bottom > HEIGHT * SCALE - 15 and right > WIDTH * SCALE - 25
+        top, left = where(picture, theme.accent)
+        assert (top < 15, left < 25) == (True, True)
+        bottom, right = where(picture, theme.density[1])
+        assert (bottom > HEIGHT * SCALE - 15, right > WIDTH * SCALE - 25) == (True, True)
         assert picture[HEIGHT, WIDTH, 3] == 0  # nothing lies in the middle
 
 

@@ -1,4 +1,4 @@
-"""The subsets page under the pointer: renaming, removing and undoing, combining and comparing, in one tab and in two."""
+"""The subsets page under the pointer: renaming, removing and undoing, combining, comparing; in one tab and in two."""
 
 from __future__ import annotations
 
