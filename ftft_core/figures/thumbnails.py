@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ FAINTEST = 0.3
 LEAST_ACCENT = 0.5
 """Opacity of the accent where few of the examples are the subset's; where all are, it has 1."""
 
-Plane = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def thumbnail(places: ThumbnailMap, members: npt.NDArray[np.int64], theme: Theme
     if radius == places.radius:
         share = np.divide(subset, places.density, out=np.zeros_like(subset), where=places.density > 0)
     accent = np.minimum(subset, 1.0) * (LEAST_ACCENT + (1 - LEAST_ACCENT) * share * (1 + _shade(subset)) / 2)
-    return _png(_levels(faint) * LEVELS + _levels(accent), _palette(theme))
+    indices = _levels(faint) * LEVELS + _levels(accent)
+    return _png(indices.astype(np.uint8), _palette(theme))
 
 
 def _radius(count: int) -> float:
@@ -118,8 +120,8 @@ def _density(pixels: npt.NDArray[np.int32], radius: float) -> Plane:
     return drawn
 
 
-def _levels(opacity: Plane) -> npt.NDArray[np.uint8]:
-    return np.rint(np.clip(opacity, 0, 1) * (LEVELS - 1)).astype(np.uint8)
+def _levels(opacity: Plane) -> npt.NDArray[np.integer[Any]]:
+    return np.rint(np.clip(opacity, 0, 1) * (LEVELS - 1)).astype(np.int64)
 
 
 def _palette(theme: Theme) -> npt.NDArray[np.uint8]:

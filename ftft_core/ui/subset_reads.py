@@ -120,7 +120,7 @@ def _thumbnail_map(folder: str, run_id: str, counted: str) -> ThumbnailMap:
     return thumbnail_map(open_workspace().map_frame(run_id))
 
 
-@st.cache_resource(show_spinner=False, max_entries=32)
+@st.cache_resource(show_spinner="Drawing the miniatures", max_entries=32)
 def _miniatures(
     folder: str, wanted: tuple[tuple[str, str, str], ...], theme_name: str, _maps: dict[tuple[str, str], ThumbnailMap]
 ) -> dict[str, bytes]:
