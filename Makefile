@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test setup lint format bench clean
+.PHONY: run test setup lint format bench screenshots clean
 
 run: $(VENV)/.installed  ## Set everything up, do the main job on the sample suite, and serve the app
 	$(BIN)/ftft demo
@@ -24,11 +24,14 @@ format: $(VENV)/.installed-dev  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# benchmarks/references.py trains for half an hour, and is run by hand with a folder to keep its runs in.
+# benchmarks/references.py and settling.py train for half an hour, and are run by hand with a folder to keep runs in.
 BENCHMARKS := benchmarks/interval_coverage.py benchmarks/scores.py benchmarks/training.py
 
 bench: $(VENV)/.installed-dev  ## Measure speed; every benchmark prints JSON
 	@for benchmark in $(BENCHMARKS); do echo "$$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+screenshots: $(VENV)/.installed-dev  ## Take a picture of every page, after `make run`; the best go to docs/images
+	$(BIN)/python docs/screenshots.py
 
 clean:  ## Remove the virtual environment and caches; the workspace stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache *.egg-info

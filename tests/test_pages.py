@@ -9,13 +9,13 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from ftft_core.errors import InputError
-from ftft_core.selection import Recipe, select
+from ftft_core.selection import Recipe
 from ftft_core.ui.detail import number_words
 from ftft_core.ui.frame import as_text, duration_words, queue_words
 from ftft_core.ui.panel import share_words
 from ftft_core.ui.planning import cost_words, fitting_methods, free_seeds
 from ftft_core.workspace import Workspace
-from tests.ui_workspace import AWKWARD, NUM_TRAIN, make_workspace, queue
+from tests.ui_workspace import make_workspace, queue
 
 APP = Path(__file__).parents[1] / "app.py"
 PAGES = ("suites", "data_map", "subsets", "fine_tune", "compare")
@@ -103,104 +103,6 @@ def test_a_run_without_a_whole_epoch_says_what_it_waits_for(app):
     assert "no finished epoch yet" in written(app)
 
 
-def test_a_strategy_is_selected_counted_and_saved_exactly(app, filled):
-    page = app
-    page.button(key="take.ambiguous").click().run()
-    assert "79 <span" in written(page)  # 33 % of 240, half to even
-    page.text_input(key="map.name").input("from-page").run()
-    save = page.button(key="map.save")
-    assert save.label == "Save 79 examples as subset"
-    save.click().run()
-    assert not page.error
-    saved = filled.subset_examples("from-page")["example_id"].tolist()
-    assert saved == select(filled.data_map("map-run"), "ambiguous", 0.33).tolist()
-    assert filled.subset("from-page").recipe.strategy == "ambiguous"
-    assert "Saved as from" in written(page)
-    filled.remove_subset("from-page")
-
-
-def test_after_saving_the_next_step_leads_to_fine_tuning_on_it(app, filled):
-    page = app
-    page.button(key="take.hard").click().run()
-    page.text_input(key="map.name").input("next-step").run()
-    page.button(key="map.save").click().run()
-    page.button(key="map.fine_tune").click().run()
-    assert page.selectbox(key="ft_subset").value == filled.subset("next-step").subset
-    filled.remove_subset("next-step")
-
-
-def test_a_typed_filter_and_a_label_are_joined(app, filled):
-    page = app
-    page.text_input(key="rule.where").input("confidence < 0.6").run()
-    page.multiselect(key="rule.labels").select("yes").run()
-    frame = filled.data_map("map-run")
-    expected = int(((frame["confidence"] < 0.6) & (frame["label"] == "yes")).sum())
-    assert f">{expected} <span" in written(page)
-    assert [button.label for button in page.button if button.key.startswith("chip.")] == [
-        as_text("label = yes"),
-        as_text("confidence < 0.6"),
-    ]
-
-
-def test_a_filter_over_the_text_is_fetched_from_the_workspace(app, filled):
-    page = app
-    page.text_input(key="rule.where").input('contains(text, "stars")').run()
-    assert ">1 <span" in written(page)
-    assert page.button(key="map.save").label == "Save 1 example as subset"
-
-
-def test_a_filter_that_is_not_understood_is_told_in_the_core_s_words(app, filled):
-    page = app
-    page.text_input(key="rule.where").input("confidense < 0.6").run()
-    assert "was not understood" in page.error[0].value
-    assert not [button for button in page.button if button.key == "map.save"]
-
-
-def test_a_chip_takes_its_condition_away(app, filled):
-    page = app
-    page.text_input(key="rule.where").input("confidence < 0.6").run()
-    page.button(key="chip.0").click().run()
-    assert page.text_input(key="rule.where").value == ""
-    assert f"None of {NUM_TRAIN}" in written(page)
-
-
-def test_a_threshold_slider_keeps_what_lies_between(app, filled):
-    page = app
-    slider = next(slider for slider in page.slider if slider.label == "Confidence")
-    slider.set_range(slider.min, 0.5).run()
-    expected = int((filled.data_map("map-run")["confidence"] <= 0.5).sum())
-    assert f">{expected} <span" in written(page)
-
-
-def test_an_earlier_epoch_has_its_own_map_and_its_recipe_says_so(app, filled):
-    page = app
-    slider = next(slider for slider in page.slider if slider.label == "Epochs counted")
-    slider.set_value(2).run()
-    page.button(key="take.hard").click().run()
-    page.text_input(key="map.name").input("early").run()
-    page.button(key="map.save").click().run()
-    assert filled.subset("early").recipe.epochs == 2
-    expected = select(filled.data_map("map-run", epochs=2), "hard", 0.33).tolist()
-    assert filled.subset_examples("early")["example_id"].tolist() == expected
-    filled.remove_subset("early")
-
-
-def test_the_table_holds_a_page_of_rows_with_text_as_it_is(app, filled):
-    page = app
-    table = page.dataframe[0].value
-    assert len(table) == 50
-    assert table["text"].iloc[0] == AWKWARD
-
-
-def test_every_score_can_be_an_axis_and_a_colour(app, filled):
-    page = app
-    for colour in ("label", "forgetting_events", "first_learnt_epoch", "aum"):
-        page.selectbox(key="colour").select(colour).run()
-        assert not page.exception
-    page.selectbox(key="x").select("first_learnt_epoch").run()
-    assert not page.exception
-
-
 def test_the_form_queues_one_run_a_seed_and_says_so(app, filled, monkeypatch):
     submitted = []
     monkeypatch.setattr(Workspace, "submit", lambda self, config: submitted.append(config) or "r1")
@@ -263,10 +165,6 @@ def test_a_suite_without_finished_runs_leads_to_fine_tuning(tmp_path, monkeypatc
     monkeypatch.setenv("FTFT_WORKSPACE", str(workspace.folder))
     page = open_page(AppTest.from_file(str(APP), default_timeout=60).run(), "compare")
     assert "no finished run to compare yet" in written(page)
-
-
-def test_subsets_say_their_recipe_in_words(app):
-    assert as_text("ambiguous 33 % of run map-run") in written(open_page(app, "subsets"))
 
 
 def test_markdown_of_data_is_escaped():

@@ -93,7 +93,8 @@ class RunFolder:
         write_json(building / "run.json", run)
         if subset is not None:
             write_parquet(draft.subset, subset)
-        draft.set_status("queued", **({} if place is None else {"place": place}))
+        facts: dict[str, Any] = {} if place is None else {"place": place}
+        draft.set_status("queued", **facts)
         os.rename(building, self.path)
         sync_folder(self.path.parent)
 

@@ -12,7 +12,15 @@ import streamlit as st
 
 from ftft_core.selection import STRATEGIES, Condition, WhereCondition, describe_condition
 from ftft_core.ui import map_reads
-from ftft_core.ui.condition_forms import DEFAULT_FRACTION, FILTER_HELP, Facts, draw_form, follow, new_conditions
+from ftft_core.ui.condition_forms import (
+    DEFAULT_FRACTION,
+    FILTER_HELP,
+    Facts,
+    draw_form,
+    follow,
+    new_conditions,
+    whole_percent,
+)
 from ftft_core.ui.frame import as_text, redraw
 from ftft_core.ui.view import Choice, choose, history, redo, state, undo
 
@@ -113,7 +121,7 @@ def _draw_strategy_chip(run_id: str, choice: Choice) -> None:
         with st.popover(as_text(("of these: " if choice.conditions else "") + said), key="chip.strategy.open"):
             known = list(STRATEGIES) if choice.strategy in STRATEGIES else [choice.strategy, *STRATEGIES]
             strategy = st.selectbox("Strategy", known, key=follow("chip.strategy.name", choice.strategy))
-            whole = round(100 * choice.fraction)
+            whole = whole_percent(choice.fraction)
             percent = st.slider("Share", 1, 100, key=follow("chip.strategy.percent", whole), format="%d %%")
             balance = st.checkbox("The same share of each label", key=follow("chip.strategy.balance", choice.balance))
         st.button(":material/close:", key="chip.strategy.remove", type="tertiary",

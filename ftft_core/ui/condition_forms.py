@@ -95,6 +95,11 @@ def draw_form(condition: Condition, key: str, facts: Facts) -> Condition:
     return changed.model_copy(update={"join": condition.join, "negated": condition.negated})
 
 
+def whole_percent(fraction: float) -> int:
+    """Return the place of a share on a slider of whole percents."""
+    return max(1, round(100 * fraction))
+
+
 def bounds_of(column: pd.Series) -> tuple[float, float]:
     """Return the ends of a threshold's slider, widened to whole hundredths so that they hold every example."""
     known = pd.to_numeric(column).dropna()
@@ -106,6 +111,8 @@ def bounds_of(column: pd.Series) -> tuple[float, float]:
 
 def _threshold(condition: ThresholdCondition, key: str, facts: Facts) -> Condition:
     scores = list(SCORES)
+    if condition.score not in scores:
+        return condition  # the core says what is wrong with it
     score = st.selectbox("Score", scores, key=follow(f"{key}.score", condition.score), format_func=words)
     low, high = bounds_of(facts.data_map[score])
     if score == condition.score:
@@ -138,7 +145,9 @@ def _between(bound: float | None, low: float, high: float, otherwise: float) -> 
 
 def _labels(condition: LabelCondition, key: str, facts: Facts) -> Condition:
     known: Sequence[str] = facts.groups if condition.column == "group" else facts.labels
-    shown = [label for label in condition.labels if label in known]
+    shown = list(condition.labels)
+    if not set(shown) <= set(known):
+        return condition
     name = COLUMN_WORDS[condition.column].capitalize()
     chosen = st.multiselect(name, known, key=follow(f"{key}.labels", shown), format_func=as_text, placeholder="any")
     return LabelCondition(labels=tuple(chosen), column=condition.column) if chosen else condition
@@ -158,11 +167,10 @@ def _text(condition: TextCondition, key: str, facts: Facts) -> Condition:
 def _top(condition: TopCondition, key: str, facts: Facts) -> Condition:
     named = [*STRATEGIES] if condition.strategy in STRATEGIES else [condition.strategy, *STRATEGIES]
     strategy = st.selectbox("Strategy", named, key=follow(f"{key}.strategy", condition.strategy))
-    percent = st.slider(
-        "Share of all", 1, 100, key=follow(f"{key}.percent", round(100 * condition.fraction)), format="%d %%"
-    )
+    whole = whole_percent(condition.fraction)
+    percent = st.slider("Share of all", 1, 100, key=follow(f"{key}.percent", whole), format="%d %%")
     balance = st.checkbox("The same share of each label", key=follow(f"{key}.balance", condition.balance is not None))
-    fraction = condition.fraction if percent == round(100 * condition.fraction) else percent / 100
+    fraction = condition.fraction if percent == whole else percent / 100
     return TopCondition(
         strategy=strategy,
         fraction=fraction,

@@ -76,12 +76,13 @@ def _order_words(order: str) -> str:
 
 def _draw_page(seen: Seen, positions: npt.NDArray[np.int64] | None, query: dict[str, Any]) -> None:
     workspace, run_id = chosen().workspace, str(seen.run["run_id"])
-    signature = (run_id, seen.selection.choice, seen.epochs, query["order"], query["descending"], query["search"])
+    chosen_now = seen.selection.choice.model_dump_json()
+    signature = (run_id, chosen_now, seen.epochs, query["order"], query["descending"], query["search"])
     if st.session_state.get("table.of") != signature:  # another list begins at its first page
         st.session_state["table.of"] = signature
         st.session_state["table.page"] = 1
     _follow_open_example(seen, positions, query)
-    page = int(st.session_state["table.page"])
+    page = int(st.session_state.get("table.page", 1))  # gone while there was but one page
     found = workspace.selection_rows(run_id, positions, **query, offset=(page - 1) * PAGE_ROWS, limit=PAGE_ROWS)
     rows = found.rows
     if seen.epochs is not None and len(rows):  # the map is at an earlier epoch, and so are the scores shown
@@ -107,7 +108,8 @@ def _draw_page(seen: Seen, positions: npt.NDArray[np.int64] | None, query: dict[
 def _draw_rows(rows: pd.DataFrame, key: str, suite: str) -> None:
     """Draw rows of the table; the one whose example is open is marked, a click opens another or sorts by a column."""
     ids = [str(example_id) for example_id in rows["example_id"]]
-    shown = [ids.index(state().example)] if state().example in ids else []
+    opened = state().example
+    shown = [ids.index(opened)] if opened in ids else []
     mark = f"{key}.marked"
     if st.session_state.get(mark, []) != shown:
         st.session_state[key] = {"selection": {"rows": shown, "columns": [], "cells": []}}

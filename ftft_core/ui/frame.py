@@ -131,7 +131,8 @@ def _take_address(page: str) -> list[str]:
         suite, run_id = str(found.iloc[0]["suite"]), str(found.iloc[0]["run_id"])
         st.session_state["suite"], st.session_state["run"] = suite, run_id
         if page == START:
-            names = everything.loc[everything["suite"] == suite].set_index("run_id")["name"].to_dict()
+            others = everything[(everything["suite"] == suite) & (everything["run_id"] != run_id)]
+            names = dict(zip(others["run_id"], others["name"], strict=True))
             problems += view.take_address(run_id, address, runs=names)
         return problems
     if reference:

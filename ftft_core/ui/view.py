@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ftft_core.cartography import SCORES
 from ftft_core.config import Config, parse
@@ -25,6 +25,7 @@ from ftft_core.selection import Condition, Recipe
 
 STATE = "ftft.map"
 MAX_UNDO = 100
+MAX_CONDITIONS = 100
 MAX_LINK = 16_000
 """Characters of a choice in an address; browsers and proxies cut longer addresses."""
 
@@ -43,7 +44,7 @@ SUBSET_COLOUR = "subset:"
 class Choice(Config):
     """Which examples are chosen: a recipe without its run, and it may be empty."""
 
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Condition, ...] = Field(default=(), max_length=MAX_CONDITIONS)
     """Evaluated from left to right."""
 
     strategy: str | None = None
@@ -57,6 +58,12 @@ class Choice(Config):
 
     seed: int = Field(default=0, ge=0)
     """Of strategies that draw."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Choice:
+        if (self.strategy is None) != (self.fraction is None):
+            raise ValueError("strategy and fraction go together; received one without the other.")
+        return self
 
     @property
     def is_empty(self) -> bool:
@@ -181,6 +188,7 @@ def take_address(run_id: str, address: Mapping[str, str], *, runs: Mapping[str, 
     else:
         problems.append("The link's colour: " + unknown("colour", colour, [*SCORES, *COLUMN_COLOURS, TAG_COLOUR]))
     beside = address.get("beside", NO_RUN)
+    beside = next((each for each, name in runs.items() if name == beside), beside)
     now.beside = beside if beside in runs else NO_RUN
     if beside not in (NO_RUN, *runs):
         problems.append(f"The link shows run '{beside}' beside, which is not in this suite; it may have been removed.")
@@ -222,7 +230,11 @@ def unpack(packed: str) -> Choice:
         raise InputError(f"The link's selection has {len(packed):,} characters; at most {MAX_LINK:,} can be read.")
     try:
         raw = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars="-_", validate=True)
-        values: Any = json.loads(zlib.decompressobj().decompress(raw, MAX_UNPACKED))
+        unpacking = zlib.decompressobj()
+        text = unpacking.decompress(raw, MAX_UNPACKED)
+        if not unpacking.eof:
+            raise ValueError("cut")
+        values: Any = json.loads(text)
     except (binascii.Error, ValueError, zlib.error, RecursionError):
         raise InputError(
             "The link's selection can't be read; it was cut or changed on its way. Ask for the whole link."
