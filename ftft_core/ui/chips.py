@@ -91,12 +91,13 @@ def _draw_chip(run_id: str, choice: Choice, number: int, condition: Condition, f
 
 
 def _words(condition: Condition) -> str:
-    """Say a condition in a few words; what is drawn on the axes in view needs no axes named."""
-    now = state()
-    if condition.kind in ("polygon", "box") and condition.run is None and (condition.x, condition.y) == (now.x, now.y):
-        return "lasso" if condition.kind == "polygon" else "box"
-    run = getattr(condition, "run", None)
-    return describe_condition(condition, run_names={} if run is None else map_reads.run_names())
+    """Say a condition in a few words; what is drawn on the axes in view needs no axes named, another run comes first."""
+    now, run = state(), getattr(condition, "run", None)
+    plain = condition if run is None else condition.model_copy(update={"run": None})
+    said = describe_condition(plain)
+    if condition.kind in ("polygon", "box") and (condition.x, condition.y) == (now.x, now.y):
+        said = "lasso" if condition.kind == "polygon" else "box"
+    return said if run is None else f"{map_reads.run_names().get(run, run)}: {said}"
 
 
 def _draw_join(condition: Condition, key: str, *, first: bool) -> Condition:
