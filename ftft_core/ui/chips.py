@@ -91,7 +91,7 @@ def _draw_chip(run_id: str, choice: Choice, number: int, condition: Condition, f
 
 
 def _words(condition: Condition) -> str:
-    """Say a condition in a few words; what is drawn on the axes in view needs no axes named, another run comes first."""
+    """Say a condition in a few words: another run first, and no axes where they are those in view."""
     now, run = state(), getattr(condition, "run", None)
     plain = condition if run is None else condition.model_copy(update={"run": None})
     said = describe_condition(plain)
