@@ -11,7 +11,7 @@ run: $(VENV)/.installed  ## Set everything up, do the main job on the sample sui
 	$(BIN)/ftft serve
 
 test: $(VENV)/.installed-dev  ## Set everything up, and run all tests
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 setup: $(VENV)/.installed-dev  ## Make the virtual environment with everything
 

@@ -33,7 +33,7 @@ def test_the_tour_of_the_readme_runs(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Out of distribution" in done.stdout

@@ -189,7 +189,7 @@ def read_spec(path: Path) -> SuiteSpec:
     return parse(SuiteSpec, values, what=f"The spec {path.name}", error=SuiteError)
 
 
-class _SpecLoader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
+class _SpecLoader(yaml.SafeLoader):
     """Scalars stay text as written, null excepted; a key that is written twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -16,10 +16,12 @@ from ftft_core.ui.condition_forms import (
     DEFAULT_FRACTION,
     FILTER_HELP,
     Facts,
+    balance_box,
+    begin,
     draw_form,
-    follow,
     new_conditions,
-    whole_percent,
+    percent_slider,
+    pick_one,
 )
 from ftft_core.ui.frame import as_text, redraw
 from ftft_core.ui.view import Choice, choose, history, redo, state, undo
@@ -103,32 +105,31 @@ def _words(condition: Condition) -> str:
 def _draw_join(condition: Condition, key: str, *, first: bool) -> Condition:
     if first:
         shown = next(word for word, negated in FIRST.items() if negated == condition.negated)
+        named, begun = begin(f"{key}.negated", shown)
         said = st.segmented_control(
-            "Take", list(FIRST), key=follow(f"{key}.negated", shown), label_visibility="collapsed", required=True
+            "Take", list(FIRST), default=begun, key=named, label_visibility="collapsed", required=True
         )
         return condition.model_copy(update={"negated": FIRST[str(said)]})
+    named, begun = begin(f"{key}.join", JOINS[condition.join, condition.negated])
     word = st.segmented_control(
-        "Joined by", list(JOINS.values()), key=follow(f"{key}.join", JOINS[condition.join, condition.negated]),
-        label_visibility="collapsed", required=True,
-    )  # fmt: skip
+        "Joined by", list(JOINS.values()), default=begun, key=named, label_visibility="collapsed", required=True
+    )
     return condition.model_copy(update=_joined(str(word)))
 
 
 def _draw_strategy_chip(run_id: str, choice: Choice) -> None:
     """Draw what takes a share of all that the conditions leave."""
-    assert choice.fraction is not None
+    assert choice.strategy is not None and choice.fraction is not None
     said = f"{choice.strategy} {100 * choice.fraction:.4g} %" + (" of each label" if choice.balance else "")
     with st.container(horizontal=True, gap=None, width="content", key="chipbox.strategy"):
         with st.popover(as_text(("of these: " if choice.conditions else "") + said), key="chip.strategy.open"):
             known = list(STRATEGIES) if choice.strategy in STRATEGIES else [choice.strategy, *STRATEGIES]
-            strategy = st.selectbox("Strategy", known, key=follow("chip.strategy.name", choice.strategy))
-            whole = whole_percent(choice.fraction)
-            percent = st.slider("Share", 1, 100, key=follow("chip.strategy.percent", whole), format="%d %%")
-            balance = st.checkbox("The same share of each label", key=follow("chip.strategy.balance", choice.balance))
+            strategy = pick_one("Strategy", known, "chip.strategy.name", choice.strategy)
+            fraction = percent_slider("Share", "chip.strategy.percent", choice.fraction)
+            is_balanced = balance_box("chip.strategy.balance", choice.balance)
         st.button(":material/close:", key="chip.strategy.remove", type="tertiary",
                   help=f"Take away: {said}", on_click=take_share, args=(run_id, None))  # fmt: skip
-    fraction = choice.fraction if percent == whole else percent / 100
-    changed = choice.model_copy(update={"strategy": strategy, "fraction": fraction, "balance": balance})
+    changed = choice.model_copy(update={"strategy": strategy, "fraction": fraction, "balance": is_balanced})
     if changed != choice:
         choose(run_id, changed, step="strategy")
         redraw()

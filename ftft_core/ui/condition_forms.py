@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from ftft_core.cartography import SCORES
-from ftft_core.errors import FTFTError, InputError
+from ftft_core.errors import FTFTError
 from ftft_core.figures import slider_histogram_figure, words
 from ftft_core.selection import (
     STRATEGIES,
@@ -29,9 +29,15 @@ from ftft_core.selection import (
 )
 from ftft_core.ui.frame import as_text, say, theme
 
+_Option = TypeVar("_Option", bound=str)
+
 DEFAULT_FRACTION = 0.33
 COLUMN_WORDS = {"label": "gold label", "predicted_label": "predicted label", "group": "group"}
-SIDE_WORDS = {"either": "either text", "text": "first text", "text_pair": "second text"}
+SIDE_WORDS: dict[Literal["either", "text", "text_pair"], str] = {
+    "either": "either text",
+    "text": "first text",
+    "text_pair": "second text",
+}
 FILTER_HELP = (
     "A condition over scores and columns of the map: `and`, `or`, `not`, `in [...]`, `is None`; "
     '`contains(text, "word")`, `matches(text, "regular expression")`, `tagged("name")`, `excluded`.'
@@ -51,13 +57,42 @@ class Facts:
     tags: tuple[str, ...]
 
 
-def follow(key: str, value: Any) -> str:
-    """Let the widget under `key` show `value`, unless its person has just changed it; give the key."""
-    shown = f"{key}.shown"
-    if key not in st.session_state or st.session_state.get(shown) != value:
-        st.session_state[key] = value
-        st.session_state[shown] = value
-    return key
+def begin(key: str, value: Any) -> tuple[str, Any]:
+    """Name the widget of a popover that is to show `value`, and give the value that it begins with.
+
+    The browser makes such a widget only when its popover is opened, and so never hears of a value that was put into
+    the session before. When `value` changes other than by the widget itself (undo, a link) it is a new widget, with
+    another name.
+    """
+    memory = f"{key}.begun"
+    number, begun, last = st.session_state.get(memory, (0, value, value))
+    if f"{key}.{number}" not in st.session_state:
+        begun = value
+    elif value not in (last, st.session_state[f"{key}.{number}"]):
+        number, begun = number + 1, value
+    st.session_state[memory] = (number, begun, value)
+    return f"{key}.{number}", begun
+
+
+def pick_one(label: str, options: Sequence[_Option], key: str, shown: _Option, **settings: Any) -> _Option:
+    """Draw a box with one of the options chosen, in a popover; give what is chosen."""
+    named, begun = begin(key, shown)
+    first = list(options).index(begun) if begun in options else 0
+    return st.selectbox(label, options, first, key=named, **settings)
+
+
+def percent_slider(label: str, key: str, fraction: float) -> float:
+    """Draw a share as a slider of whole percents, in a popover; give the share, as fine as it was unless moved."""
+    whole = max(1, round(100 * fraction))
+    named, begun = begin(key, whole)
+    percent = st.slider(label, 1, 100, begun, key=named, format="%d %%")
+    return fraction if percent == whole else percent / 100
+
+
+def balance_box(key: str, shown: bool) -> bool:
+    """Draw the tick for taking the same share of each label, in a popover."""
+    named, begun = begin(key, shown)
+    return st.checkbox("The same share of each label", begun, key=named)
 
 
 def new_conditions(facts: Facts) -> dict[str, Callable[[], Condition]]:
@@ -95,11 +130,6 @@ def draw_form(condition: Condition, key: str, facts: Facts) -> Condition:
     return changed.model_copy(update={"join": condition.join, "negated": condition.negated})
 
 
-def whole_percent(fraction: float) -> int:
-    """Return the place of a share on a slider of whole percents."""
-    return max(1, round(100 * fraction))
-
-
 def bounds_of(column: pd.Series) -> tuple[float, float]:
     """Return the ends of a threshold's slider, widened to whole hundredths so that they hold every example."""
     known = pd.to_numeric(column).dropna()
@@ -113,7 +143,7 @@ def _threshold(condition: ThresholdCondition, key: str, facts: Facts) -> Conditi
     scores = list(SCORES)
     if condition.score not in scores:
         return condition  # the core says what is wrong with it
-    score = st.selectbox("Score", scores, key=follow(f"{key}.score", condition.score), format_func=words)
+    score = pick_one("Score", scores, f"{key}.score", condition.score, format_func=words)
     low, high = bounds_of(facts.data_map[score])
     if score == condition.score:
         shown = (_between(condition.low, low, high, low), _between(condition.high, low, high, high))
@@ -125,9 +155,9 @@ def _threshold(condition: ThresholdCondition, key: str, facts: Facts) -> Conditi
         theme=None,
         key=f"{key}.histogram",
     )
-    widget = f"{key}.range.{score}.{low:.2f}.{high:.2f}"
+    named, begun = begin(f"{key}.range.{score}.{low:.2f}.{high:.2f}", shown)
     chosen: tuple[float, float] = st.slider(
-        "Between", low, high, key=follow(widget, shown), format="%.2f", label_visibility="collapsed"
+        "Between", low, high, begun, key=named, format="%.2f", label_visibility="collapsed"
     )
     if chosen == shown and score == condition.score:
         return condition  # its bounds may be finer than the slider's steps
@@ -149,39 +179,36 @@ def _labels(condition: LabelCondition, key: str, facts: Facts) -> Condition:
     if not set(shown) <= set(known):
         return condition
     name = COLUMN_WORDS[condition.column].capitalize()
-    chosen = st.multiselect(name, known, key=follow(f"{key}.labels", shown), format_func=as_text, placeholder="any")
+    named, begun = begin(f"{key}.labels", shown)
+    chosen = st.multiselect(name, known, begun, key=named, format_func=as_text, placeholder="any")
     return LabelCondition(labels=tuple(chosen), column=condition.column) if chosen else condition
 
 
 def _text(condition: TextCondition, key: str, facts: Facts) -> Condition:
-    pattern = st.text_input("Text holds", key=follow(f"{key}.pattern", condition.pattern))
-    is_regex = st.checkbox("as a regular expression", key=follow(f"{key}.regex", condition.regex))
+    named, begun = begin(f"{key}.pattern", condition.pattern)
+    pattern = st.text_input("Text holds", begun, key=named)
+    named, is_begun = begin(f"{key}.regex", condition.regex)
+    is_regex = st.checkbox("as a regular expression", is_begun, key=named)
     column = condition.column
     if facts.is_pair:
-        column = st.selectbox(
-            "In", list(SIDE_WORDS), key=follow(f"{key}.side", column), format_func=SIDE_WORDS.__getitem__
-        )
+        column = pick_one("In", list(SIDE_WORDS), f"{key}.side", column, format_func=SIDE_WORDS.__getitem__)
     return TextCondition(pattern=pattern, regex=is_regex, column=column) if pattern else condition
 
 
 def _top(condition: TopCondition, key: str, facts: Facts) -> Condition:
     named = [*STRATEGIES] if condition.strategy in STRATEGIES else [condition.strategy, *STRATEGIES]
-    strategy = st.selectbox("Strategy", named, key=follow(f"{key}.strategy", condition.strategy))
-    whole = whole_percent(condition.fraction)
-    percent = st.slider("Share of all", 1, 100, key=follow(f"{key}.percent", whole), format="%d %%")
-    balance = st.checkbox("The same share of each label", key=follow(f"{key}.balance", condition.balance is not None))
-    fraction = condition.fraction if percent == whole else percent / 100
     return TopCondition(
-        strategy=strategy,
-        fraction=fraction,
-        balance="class" if balance else None,
+        strategy=pick_one("Strategy", named, f"{key}.strategy", condition.strategy),
+        fraction=percent_slider("Share of all", f"{key}.percent", condition.fraction),
+        balance="class" if balance_box(f"{key}.balance", condition.balance is not None) else None,
         seed=condition.seed,
         run=condition.run,
     )
 
 
 def _where(condition: WhereCondition, key: str, facts: Facts) -> Condition:
-    expression = st.text_input("Filter", key=follow(f"{key}.where", condition.expression), help=FILTER_HELP)
+    named, begun = begin(f"{key}.where", condition.expression)
+    expression = st.text_input("Filter", begun, key=named, help=FILTER_HELP)
     return WhereCondition(expression=expression, run=condition.run) if expression.strip() else condition
 
 
@@ -190,11 +217,9 @@ def _set(condition: SetCondition, key: str, facts: Facts) -> Condition:
     if len(ids) != len(condition.operands) or ("|" not in condition.expression and len(ids) > 1):
         say(condition.expression)
         return condition
+    named, begun = begin(f"{key}.subsets", ids)
     chosen = st.multiselect(
-        "In any of",
-        list(facts.subsets),
-        key=follow(f"{key}.subsets", ids),
-        format_func=lambda subset: as_text(facts.subsets[subset]),
+        "In any of", list(facts.subsets), begun, key=named, format_func=lambda subset: as_text(facts.subsets[subset])
     )
     return _subset_condition(chosen, facts) if chosen else condition
 
@@ -206,10 +231,7 @@ def _subset_condition(subsets: Sequence[str], facts: Facts) -> Condition:
 
 def _tagged(condition: TaggedCondition, key: str, facts: Facts) -> Condition:
     known = list(dict.fromkeys([condition.tag, *facts.tags]))
-    tag = st.selectbox("Tag", known, key=follow(f"{key}.tag", condition.tag), format_func=as_text)
-    if tag is None:
-        raise InputError("A tag must be chosen.")
-    return TaggedCondition(tag=tag)
+    return TaggedCondition(tag=pick_one("Tag", known, f"{key}.tag", condition.tag, format_func=as_text))
 
 
 _FORMS: dict[str, Callable[[Any, str, Facts], Condition]] = {

@@ -29,7 +29,6 @@ from ftft_core.selection import (
     ThresholdCondition,
 )
 from ftft_core.ui import map_reads, reads
-from ftft_core.ui.condition_forms import follow
 from ftft_core.ui.frame import chosen, num_counted_epochs, say, show_error
 from ftft_core.ui.gestures import (
     with_clicked,
@@ -332,6 +331,15 @@ def _draw_agreement(run: dict[str, Any], other: dict[str, Any]) -> None:
     say(said)
 
 
+def _follow(key: str, value: Any) -> str:
+    """Let the widget under `key` show `value`, unless its person has just changed it; give the key."""
+    shown = f"{key}.shown"
+    if key not in st.session_state or st.session_state.get(shown) != value:
+        st.session_state[key] = value
+        st.session_state[shown] = value
+    return key
+
+
 def _picker(column: Any, label: str, options: list[Any], name: str, format_func: Callable[[Any], str] = words) -> None:
     """Draw a picker of one field of the state."""
     key = f"pick.{name}"
@@ -339,7 +347,7 @@ def _picker(column: Any, label: str, options: list[Any], name: str, format_func:
     def pick() -> None:
         setattr(state(), name, st.session_state[key])
 
-    column.selectbox(label, options, key=follow(key, getattr(state(), name)), format_func=format_func, on_change=pick)
+    column.selectbox(label, options, key=_follow(key, getattr(state(), name)), format_func=format_func, on_change=pick)
 
 
 def _colour_words(colour: str, subsets: dict[str, str]) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.map_page import most_lonely
 from tests.ui_workspace import AWKWARD_TEXTS, PAIR_LABELS, TAG
@@ -138,10 +140,10 @@ def test_the_table_searches_sorts_pages_and_opens_over_all_selected_rows(open_ma
     tab = open_map()
     examples = tab.page.locator(".st-key-examples")
     tab.click_row(-1, 620)  # the head of a score
+    order = tab.page.locator(".st-key-table-order").get_by_role("combobox")
+    expect(order).to_have_value(re.compile("^by (confidence|variability)$"))
     tab.rest()
-    order = tab.page.locator(".st-key-table-order").get_by_role("combobox").input_value()
-    by = order.removeprefix("by ")
-    assert by in ("confidence", "variability")
+    by = order.input_value().removeprefix("by ")
     ordered = frame.sort_values(by, kind="stable")["example_id"].tolist()
     tab.click_row(0)
     detail(tab, text_of(app, ordered[0])).wait_for()
@@ -206,5 +208,6 @@ def test_texts_labels_groups_tags_and_notes_are_shown_as_they_are(open_map):
     for part in ("Words", "Scores", "Hints", "Summary"):
         tab.page.locator(".st-key-panel-part").get_by_role("radio", name=part).click()
         tab.rest()
-    assert tab.page.locator("[data-testid=stMain] :is(h1, img, u, i, .katex)").count() == 0
+    made = tab.page.locator("[data-testid=stMain] :is(h1, img, u, i, .katex)")
+    assert [each.evaluate("(element) => element.outerHTML") for each in made.all()] == []
     assert tab.page.title() == "FTFT"

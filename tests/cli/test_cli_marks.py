@@ -119,7 +119,8 @@ def test_a_recipe_that_can_not_be_followed_is_still_shown(ask: Ask, bare: Ask, w
         connection.execute("UPDATE base.subsets SET removed_at = created_at WHERE name = 'first'")
     shown = ask("subset", "show", "second").json
     assert shown["remade"] is None
-    assert shown["remade_in_words"].startswith("The recipe can't be followed any more: The subset")
+    said = shown["remade_in_words"]
+    assert said.startswith('The recipe can\'t be followed any more: "first & first" names subsets that do not exist.')
 
 
 def test_a_comparison_is_told_to_people(bare: Ask, workspace: Workspace) -> None:

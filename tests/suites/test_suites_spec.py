@@ -64,7 +64,7 @@ def test_all_problems_of_a_spec_are_told_together(folder):
         ("in_distribution: {a: x.csv, a: y.csv}", "the key 'a' is written twice"),
         (
             "out_of_distribution: {a: {file: x.csv, map: {}}}",
-            "out_of_distribution.a.map: unknown key. Known keys: file",
+            "out_of_distribution.a.map: unknown key. Known keys: label_map, file",
         ),
         ("text: [a, a]\nlabel: b", "is written twice"),
         ("id: [1", "is not valid YAML"),
