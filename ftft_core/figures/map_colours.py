@@ -67,6 +67,7 @@ def map_colours(
     *,
     labels: Sequence[str] = (),
     quiet: Collection[str] = (),
+    title: str | None = None,
     like: MapColours | None = None,
 ) -> MapColours:
     """Colour the drawn points of a map.
@@ -74,6 +75,7 @@ def map_colours(
     :param colour: a column of the map, or a column of one's own in the map's row order, with a name.
     :param labels: the values' order, for columns that are no categoricals; sorted when left out.
     :param quiet: values that stay grey, such as "not in the subset".
+    :param title: what stands above the legend; the column's name in words when left out.
     :param like: colours of the final map of the same run: a score keeps its range.
     """
     column = data_map[colour] if isinstance(colour, str) else colour
@@ -82,11 +84,16 @@ def map_colours(
     name = str(column.name)
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return _score_colours(name, numbers(column), places.rows, like)
-    return _class_colours(name, column, places.rows, labels, quiet)
+    return _class_colours(name, column, places.rows, labels, quiet, words(name) if title is None else title)
 
 
 def _class_colours(
-    name: str, column: pd.Series, rows: npt.NDArray[np.int64], labels: Sequence[str], quiet: Collection[str]
+    name: str,
+    column: pd.Series,
+    rows: npt.NDArray[np.int64],
+    labels: Sequence[str],
+    quiet: Collection[str],
+    title: str,
 ) -> MapColours:
     if pd.api.types.is_bool_dtype(column.dtype):
         column = column.map({False: "no", True: "yes"})
@@ -112,11 +119,11 @@ def _class_colours(
         chips.append(Chip(OTHER, tuple(values[code] for code in rest), int(counts[np.array(rest) + 1].sum()), None))
     if counts[0]:
         lookup[0] = len(chips)
-        chips.append(Chip(f"no {words(name)}", (), int(counts[0]), None))
+        chips.append(Chip(f"no {title}", (), int(counts[0]), None))
     legend = [
         {"name": chip.name, "values": list(chip.values), "count": chip.count, "colour": chip.colour} for chip in chips
     ]
-    header = {"name": name, "title": words(name), "kind": "classes", "chips": legend}
+    header = {"name": name, "title": title, "kind": "classes", "chips": legend}
     return MapColours(
         name=name,
         chips=tuple(chips),

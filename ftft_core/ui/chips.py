@@ -119,7 +119,8 @@ def _draw_join(condition: Condition, key: str, *, first: bool) -> Condition:
 
 def _draw_strategy_chip(run_id: str, choice: Choice) -> None:
     """Draw what takes a share of all that the conditions leave."""
-    assert choice.strategy is not None and choice.fraction is not None
+    assert choice.strategy is not None
+    assert choice.fraction is not None
     said = f"{choice.strategy} {100 * choice.fraction:.4g} %" + (" of each label" if choice.balance else "")
     with st.container(horizontal=True, gap=None, width="content", key="chipbox.strategy"):
         with st.popover(as_text(("of these: " if choice.conditions else "") + said), key="chip.strategy.open"):

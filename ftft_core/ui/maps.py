@@ -256,6 +256,8 @@ def _kept_colours(
     marks: str, _data_map: pd.DataFrame, _places: MapPlaces, _values: str | pd.Series, _last: MapColours | None,
     _labels: tuple[str, ...],
 ) -> MapColours:  # fmt: skip
+    if colour.startswith(SUBSET_COLOUR) and isinstance(_values, pd.Series):
+        return map_colours(_data_map, _places, _values, quiet=_values.cat.categories[:1], title="subset")
     return map_colours(_data_map, _places, _values, labels=_labels, like=_last)
 
 
