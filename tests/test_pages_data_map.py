@@ -171,8 +171,8 @@ def test_every_kind_of_condition_is_added_by_its_form(app, kind):
 
 def test_a_pattern_that_does_not_compile_is_told_where_it_is_typed(app):
     app.selectbox(key="choice.add.kind").select("Text").run()
-    app.text_input(key="choice.add.0.Text.pattern").input("(").run()
-    app.checkbox(key="choice.add.0.Text.regex").check().run()
+    app.text_input(key="choice.add.0.Text.pattern.0").input("(").run()
+    app.checkbox(key="choice.add.0.Text.regex.0").check().run()
     app.button(key="choice.add.do").click().run()
     assert not app.exception
     assert "missing )" in app.error[0].value.replace("\\", "")
@@ -331,7 +331,7 @@ def test_150_labels_are_all_there_and_none_crowds_the_page(app):
         assert not app.exception
         assert not app.error
     app.selectbox(key="choice.add.kind").select("Label").run()
-    assert len(app.multiselect(key="choice.add.1.Label.labels").options) == NUM_WIDE_LABELS
+    assert len(app.multiselect(key="choice.add.1.Label.labels.0").options) == NUM_WIDE_LABELS
 
 
 def test_a_suite_with_null_bytes_is_refused_in_a_sentence(filled, tmp_path):
