@@ -151,7 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _load_commands() -> None:
     """Import the modules that add commands to `cli`."""
-    for name in ("suites", "runs", "maps", "subsets", "marks", "profile", "neighbours", "experiments", "serving"):
+    of_runs = ("suites", "runs", "care", "experiments", "serving")
+    for name in (*of_runs, "maps", "subsets", "marks", "profile", "neighbours"):
         importlib.import_module(f"ftft_core.cli.{name}")
 
 

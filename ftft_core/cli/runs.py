@@ -127,18 +127,6 @@ def resume(settings: Settings, run: str, detach: bool) -> None:
     _answer(settings, wait_for_run(workspace, str(workspace.run(run)["run_id"]), detach=detach))
 
 
-@runs_group.command("remove")
-@click.argument("run")
-@pass_settings
-def remove(settings: Settings, run: str) -> None:
-    """Delete a run with its dynamics, predictions and model; it is stopped first."""
-    settings.open().remove_run(run)
-    if settings.as_json:
-        print_json({"removed": run})
-    else:
-        print_text(f"Run {run} was removed.")
-
-
 def _state(workspace: Workspace, run: str) -> dict[str, str]:
     row = workspace.run(run)
     return {name: str(row[name]) for name in ("run_id", "name", "status")}

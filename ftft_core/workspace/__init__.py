@@ -13,15 +13,16 @@ from ftft_core.workspace.marks import MARK_KINDS
 from ftft_core.workspace.neighbours import Neighbours
 from ftft_core.workspace.profiles import Profiles
 from ftft_core.workspace.results import ComparisonReport
+from ftft_core.workspace.run_care import RunCare
 from ftft_core.workspace.runs import REFERENCE_METHODS, RunProgress
 from ftft_core.workspace.subsets import RemadeSubset, SubsetComparison, Subsets
 
 
-class Workspace(Subsets, Exchange, Profiles, Neighbours, Examples):
+class Workspace(Subsets, Exchange, Profiles, Neighbours, Examples, RunCare):
     """A folder with `ftft.duckdb` and `runs/`, made if it is not there.
 
-    Its methods come from one class per kind of thing: `Suites`, `Runs`, `Marks`, `Maps`, `Subsets`, `Results`,
-    `Exchange`, `Profiles`, `Neighbours` and `Examples`.
+    Its methods come from one class per kind of thing: `Suites`, `Runs`, `RunCare`, `Marks`, `Maps`, `Subsets`,
+    `Results`, `Exchange`, `Profiles`, `Neighbours` and `Examples`.
     """
 
 

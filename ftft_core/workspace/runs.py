@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +52,7 @@ class RunProgress:
 
 
 class Runs(WorkspaceBase):
-    """Queueing, watching, stopping, resuming and removing runs."""
+    """Queueing, watching, stopping and resuming runs."""
 
     def submit(self, config: RunConfig) -> str:
         """Queue a run, see that a worker is alive, and give the run's id at once.
@@ -167,32 +165,6 @@ class Runs(WorkspaceBase):
                 "There is nothing to go on from; remove the run, or train it again."
             )
         return folder
-
-    def remove_run(self, reference: str) -> None:
-        """Delete a run, its folder, and all that came of it.
-
-        :raises InputError: when subsets or runs were made from it.
-        """
-        with self.database.reading() as connection:
-            run_no, run_id = run_store.find_run(connection, reference)
-            users = run_store.users_of_run(connection, run_no)
-        if users:
-            raise InputError(f"Run '{reference}' was not removed: others were made from it. Remove them first.", users)
-        folder = self._queue.folder(run_id)
-        if (folder.path / "state.json").exists():
-            if folder.true_state()["status"] == "queued":
-                with suppress(RunError):  # It may have ended while we looked.
-                    self._queue.cancel(folder)
-            self._queue.kill(folder)
-        with self.database.writing() as connection:
-            suite = run_store.read_run(connection, run_id)["suite"]
-            run_store.remove_run(connection, run_no)
-            facts = suite_store.read_suite_facts(connection, suite)
-            if not (self.folder / "suites" / facts["fingerprint"]).exists():
-                # It came with imported dynamics, has no texts, and goes with the last run that needs it.
-                with suppress(InputError):
-                    suite_store.remove_suite(connection, suite)
-        shutil.rmtree(folder.path, ignore_errors=True)
 
     def progress(self, reference: str) -> RunProgress:
         """Say how a run is doing, from its files."""
