@@ -4,18 +4,19 @@
 of the model that has shapes and no values: the count takes no arithmetic, touches no random state, is the same on
 every device, and attention is written out as matrix products (on the CPU the counter does not know fused attention).
 A multiply-add is two FLOPs; element-wise operations, softmax and layer norms are not counted, as is usual.
+torch is imported when something is counted: what is worked out from counts needs none of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING
 
 from ftft_core.modeling.lengths import Shape
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass
@@ -39,6 +40,9 @@ class FlopMeter:
         return self._forward[shape]
 
     def _count(self, shape: Shape, *, backward: bool) -> float:
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
         tokens = torch.ones(shape, dtype=torch.long, device="meta")
         self.model.train(backward)
         counter = FlopCounterMode(display=False)

@@ -6,6 +6,7 @@ kept of the trial but numbers. What a run will take is worked out from them in `
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from ftft_core.cost import FlopMeter
+from ftft_core.errors import InputError
 from ftft_core.evaluation import predict
 from ftft_core.modeling.device import describe_device, peak_memory_mib
 from ftft_core.modeling.lengths import EVALUATION_TOKENS, Shape, evaluation_batches, padded_lengths
@@ -37,10 +39,13 @@ FEWEST_STEPS = 3
 SHAPES = 8
 """Batches of different lengths that are timed, evenly spread over those of an epoch."""
 
-PROBES = (2, 8)
-"""Examples of the first two steps, which tell how much memory an example takes."""
+FIRST_PROBE = 2
+"""Examples of the first step, which tells how much memory the model itself takes; each next one has four times more."""
 
-MOST_FLOP_LENGTHS = 24
+SLOW_SECONDS = 2.0
+"""A step that takes longer is not repeated to warm up, and is cut to as many examples as take about this long."""
+
+MOST_FLOP_LENGTHS = 8
 """Lengths whose FLOPs are counted; those between are interpolated."""
 
 SPLIT_SAMPLE = 2_000
@@ -67,16 +72,20 @@ def measure(folder: RunFolder, *, available_memory_mib: float | None, report: Re
     started = psutil.Process().create_time()
     report("loading", 0.05)
     setup = prepare(folder)
-    prepared = time.time() - started
+    prepared, prepared_processor = time.time() - started, time.process_time()
     report("tokenising", 0.3)
     lengths = {"train": setup.data.tokens.lengths.astype(np.int64)}
-    tokenising, splits = 0.0, {}
+    tokenising, splits = 0.0, dict[str, dict[str, Any]]()
     for split in setup.suite.splits[1:]:
         some = _sample(split)
+        splits[split.name] = {"num_examples": len(split), "role": split.role, "problem": None}
         begun = time.perf_counter()
-        lengths[split.name] = setup.tokenise(some).lengths.astype(np.int64)
+        try:
+            lengths[split.name] = setup.tokenise(some).lengths.astype(np.int64)
+        except InputError as error:
+            # A run made only for its dynamics never reads the test splits: whoever plans decides.
+            splits[split.name]["problem"] = str(error)
         tokenising += time.perf_counter() - begun
-        splits[split.name] = {"num_examples": len(split), "role": split.role}
     per_example = tokenising / max(1, sum(map(len, lengths.values())) - len(lengths["train"]))
     facts: dict[str, Any] = {
         **describe_device(setup.parts.accelerator, precision=setup.training.precision).as_dict(),
@@ -85,21 +94,25 @@ def measure(folder: RunFolder, *, available_memory_mib: float | None, report: Re
         "splits": splits,
         "tokenise_seconds_per_example": per_example,
         "startup_seconds": max(0.0, prepared - per_example * len(lengths["train"])),
+        "startup_processor_seconds": max(0.0, prepared_processor - per_example * len(lengths["train"])),
     }
     report("counting FLOPs", 0.4)
     facts |= _count_flops(setup.meter, lengths)
     available = _device_memory_mib() if setup.parts.accelerator.device.type == "cuda" else available_memory_mib
     report("first steps", 0.45)
-    needed, fits = _probe_memory(setup, available)
-    facts |= {"available_memory_mib": available, "fits": fits}
-    if fits:
-        facts["steps"] = _time_steps(setup, report)
+    probe = _probe_memory(setup, available)
+    facts |= {"available_memory_mib": available, "fits": probe.fits}
+    facts |= {"fixed_memory_mib": probe.fixed_mib, "memory_mib_per_example": probe.mib_per_example}
+    needed = probe.needed_mib
+    if probe.fits:
+        facts["steps"] = _time_steps(setup, report, most_examples=probe.most_examples)
         report("evaluating", 0.85)
-        facts["evaluation_seconds_per_flop"] = _time_evaluation(setup)
+        facts |= _time_evaluation(setup)
         report("writing a checkpoint", 0.95)
         facts |= _time_checkpoint(setup)
-        needed = peak_memory_mib()
+        needed = max(needed, peak_memory_mib())
     facts |= {"peak_memory_mib": needed, "measured_seconds": time.time() - started, "measured_at": time.time()}
+    facts |= {"load_average": psutil.getloadavg()[0], "num_cores": psutil.cpu_count() or 1}
     return Trial(facts, lengths)
 
 
@@ -127,36 +140,70 @@ def _device_memory_mib() -> float:
     return float(free + torch.cuda.memory_reserved()) / 2**20
 
 
-def _probe_memory(setup: Setup, available_mib: float | None) -> tuple[float, bool]:
-    """Take the largest step of an epoch, if it fits; give the MiB that it takes, or would, and whether it fits.
+@dataclass(frozen=True)
+class _Probe:
+    """What the first steps tell about memory and speed."""
 
-    Two small steps first: what an example more takes tells what all of them will, before they are tried.
+    needed_mib: float
+    """What the largest step takes, or would."""
+    fits: bool
+    fixed_mib: float | None
+    """What a step takes whatever its examples; None when the batches are too small to tell."""
+    mib_per_example: float | None
+    """What an example of the greatest length adds."""
+    most_examples: int
+    """Examples of a step that does not take too long to be tried."""
+
+
+def _probe_memory(setup: Setup, available_mib: float | None) -> _Probe:
+    """Take steps with more and more of the longest examples, as far as memory and patience reach.
+
+    Before each of them, what the one before added per example tells what it will take.
     """
-    longest = max(setup.order.epoch(0), key=lambda batch: (batch.length, len(batch.rows)))
-    size = max(len(batch.rows) for batch in setup.order.epoch(0))
+    batches = setup.order.epoch(0)
+    length = max(batch.length for batch in batches)
+    size = max(len(batch.rows) for batch in batches)
     rows = setup.data.tokens.lengths.argsort(kind="stable")[::-1][:size].copy()
-    peaks = []
-    for count in PROBES:
-        if count >= size:
+    counts = [*itertools.takewhile(lambda count: count < size, (FIRST_PROBE * 4**power for power in range(16))), size]
+    peaks: dict[int, float] = {}
+    fixed = per_example = None
+    seconds_per_example = 0.0
+    for count in counts:
+        if len(peaks) > 1 and count * seconds_per_example > 2 * SLOW_SECONDS:
             break
-        _take_step(setup, Batch(0, 0, rows[:count], longest.length))
-        peaks.append(peak_memory_mib())
-    if len(peaks) == len(PROBES) and available_mib is not None:
-        per_example = (peaks[1] - peaks[0]) / (PROBES[1] - PROBES[0])
-        needed = peaks[1] + per_example * (size - PROBES[1])
-        if needed - peaks[0] > available_mib:
-            return needed, False
-    _take_step(setup, Batch(0, 0, rows, longest.length))
-    return peak_memory_mib(), True
+        if available_mib is not None and peaks and _line(peaks, count) > available_mib:
+            return _Probe(_line(peaks, size), False, fixed, per_example, max(peaks))
+        begun = time.perf_counter()
+        _take_step(setup, Batch(0, 0, rows[:count], length))
+        _wait(setup)
+        seconds_per_example = (time.perf_counter() - begun) / count
+        peaks[count] = peak_memory_mib()
+        if len(peaks) > 1:
+            fixed = _line(peaks, 0)
+            per_example = _line(peaks, 1) - fixed
+    needed = _line(peaks, size)
+    return _Probe(needed, available_mib is None or needed <= available_mib, fixed, per_example, max(peaks))
 
 
-def _time_steps(setup: Setup, report: Report) -> list[list[float]]:
-    """Time steps on batches of an epoch, evenly spread over their lengths; rows of examples, length, seconds."""
+def _line(peaks: dict[int, float], count: int) -> float:
+    """Give the MiB that `count` examples take, on the line through the last two peaks."""
+    last = [*peaks.items()][-2:]
+    (first_count, low), (last_count, high) = last[0], last[-1]
+    if first_count == last_count:
+        return high
+    return high + (high - low) / (last_count - first_count) * (count - last_count)
+
+
+def _time_steps(setup: Setup, report: Report, *, most_examples: int) -> list[list[float]]:
+    """Time steps on batches of an epoch, evenly spread over their lengths.
+
+    :returns: rows of examples, length, seconds, and seconds of the processor.
+    """
     batches = sorted(setup.order.epoch(0), key=lambda batch: (batch.length, len(batch.rows)))
     places = (np.arange(min(SHAPES, len(batches))) + 0.5) / min(SHAPES, len(batches)) * len(batches)
-    chosen = [batches[int(place)] for place in places]
+    chosen = [replace(batches[int(place)], rows=batches[int(place)].rows[:most_examples]) for place in places]
     # Spread evenly over the lengths also when time runs out within a round.
-    order = sorted(range(len(chosen)), key=lambda index: f"{index:b}".zfill(4)[::-1])
+    order = sorted(range(len(chosen)), key=lambda index: f"{index:04b}"[::-1])
     warmed: set[Shape] = set()
     timed: list[list[float]] = []
     begun = time.perf_counter()
@@ -165,13 +212,17 @@ def _time_steps(setup: Setup, report: Report) -> list[list[float]]:
             batch = chosen[index]
             if batch.shape not in warmed:
                 # The first step of a shape prepares its kernels.
-                _take_step(setup, batch)
                 warmed.add(batch.shape)
+                warming = time.perf_counter()
+                _take_step(setup, batch)
+                if time.perf_counter() - warming > SLOW_SECONDS:
+                    warmed.update(each.shape for each in chosen)
             _wait(setup)
-            step_began = time.perf_counter()
+            step_began, processor_began = time.perf_counter(), time.process_time()
             _take_step(setup, batch)
             _wait(setup)
-            timed.append([*map(float, batch.shape), time.perf_counter() - step_began])
+            seconds, processor_seconds = time.perf_counter() - step_began, time.process_time() - processor_began
+            timed.append([*map(float, batch.shape), seconds, processor_seconds])
             spent = time.perf_counter() - begun
             report("timing steps", 0.5 + 0.35 * min(1.0, spent / STEPS_SECONDS))
             if spent > STEPS_SECONDS and len(timed) >= FEWEST_STEPS:
@@ -198,8 +249,8 @@ def _wait(setup: Setup) -> None:
         torch.cuda.synchronize()
 
 
-def _time_evaluation(setup: Setup) -> float:
-    """Seconds per FLOP of predicting, on about two forward passes of dev."""
+def _time_evaluation(setup: Setup) -> dict[str, float]:
+    """Seconds, and seconds of the processor, per FLOP of predicting, on about two forward passes of dev."""
     dev = _sample(setup.suite.dev)
     lengths = padded_lengths(setup.tokenise(dev).lengths)
     stride = max(1, round(lengths.sum() / (2 * EVALUATION_TOKENS)))
@@ -207,12 +258,15 @@ def _time_evaluation(setup: Setup) -> float:
     tokens = setup.tokenise(replace(dev, examples=dev.examples.iloc[rows]))
     batches = evaluation_batches(tokens.lengths, np.arange(len(tokens)))
     flops = sum(setup.meter.forward((len(some), length)) for some, length in batches)
-    seconds = []
+    seconds = processor_seconds = 0.0
     for _ in range(2):  # the first prepares its kernels
-        begun = time.perf_counter()
+        begun, processor_began = time.perf_counter(), time.process_time()
         predict(setup.parts.model, tokens, pad_token_id=setup.pad_token_id, accelerator=setup.parts.accelerator)
-        seconds.append(time.perf_counter() - begun)
-    return seconds[-1] / flops
+        seconds, processor_seconds = time.perf_counter() - begun, time.process_time() - processor_began
+    return {
+        "evaluation_seconds_per_flop": seconds / flops,
+        "evaluation_processor_seconds_per_flop": processor_seconds / flops,
+    }
 
 
 def _time_checkpoint(setup: Setup) -> dict[str, float]:
