@@ -167,6 +167,7 @@ def test_a_suite_takes_its_marks_along(workspace: Workspace) -> None:
     mark(workspace, "exclude", ids="4")
     workspace.remove_run("other")  # Its suite came with it.
     assert view(workspace, "SELECT suite FROM history") == [("toy",)]
+    workspace.purge_runs()
     assert view(workspace, "SELECT count(*) FROM base.action_examples") == [(1,)]
 
 

@@ -92,7 +92,7 @@ def list_(settings: Settings, suite: str | None) -> None:
 def show(settings: Settings, run: str) -> None:
     """Show everything that is kept about a run."""
     workspace = settings.open()
-    row = workspace.run(run)
+    row = {**workspace.run(run), "disk_bytes": workspace.disk_bytes(run)}
     if settings.as_json:
         print_json(row)
         return

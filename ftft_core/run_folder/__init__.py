@@ -12,11 +12,12 @@ from ftft_core.run_folder.folder import (
     RESUMABLE,
     STATUSES,
     RunFolder,
+    disk_use_bytes,
     disk_use_mib,
     run_folders,
 )
 from ftft_core.run_folder.processes import identify, is_alive, is_stopped
-from ftft_core.run_folder.trouble import free_space_words, trouble_in_words
+from ftft_core.run_folder.trouble import free_space_words, in_bytes, trouble_in_words
 
 __all__ = [
     "ENDED",
@@ -24,9 +25,11 @@ __all__ = [
     "RESUMABLE",
     "STATUSES",
     "RunFolder",
+    "disk_use_bytes",
     "disk_use_mib",
     "free_space_words",
     "identify",
+    "in_bytes",
     "is_alive",
     "is_stopped",
     "read_json",

@@ -18,10 +18,12 @@ Whether a run that says it is running has a process is told here too.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -290,12 +292,17 @@ def run_folders(runs: Path) -> Iterator[RunFolder]:
                 yield RunFolder(path)
 
 
-def disk_use_mib(folder: Path) -> float:
-    """What a folder takes on disk, in MiB; a file with two names counts once, and one that just went away not."""
+def disk_use_bytes(*paths: Path) -> int:
+    """What files and folders take on disk; a file with two names counts once, and one that just went away not."""
     sizes: dict[tuple[int, int], int] = {}
-    for path in folder.rglob("*"):
+    for path in itertools.chain.from_iterable((path, *path.rglob("*")) for path in paths):
         with suppress(FileNotFoundError):
             facts = path.lstat()
-            if not path.is_dir():
+            if not stat.S_ISDIR(facts.st_mode):
                 sizes[facts.st_dev, facts.st_ino] = facts.st_size
-    return sum(sizes.values()) / 2**20
+    return sum(sizes.values())
+
+
+def disk_use_mib(folder: Path) -> float:
+    """What a folder takes on disk, in MiB; a file with two names counts once."""
+    return disk_use_bytes(folder) / 2**20

@@ -69,7 +69,7 @@ def disk_full_words(folder: Path) -> str:
 def free_space_words(folder: Path) -> str:
     """Say how much is free on a folder's file system, and where that is mounted."""
     usage = shutil.disk_usage(folder)
-    return f"{_size(usage.free)} of {_size(usage.total)} are free on the file system at {mount_point(folder)}"
+    return f"{in_bytes(usage.free)} of {in_bytes(usage.total)} are free on the file system at {mount_point(folder)}"
 
 
 def free_mib(folder: Path) -> float:
@@ -91,7 +91,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _size(num_bytes: float) -> str:
+def in_bytes(num_bytes: float) -> str:
+    """Word a size: whole bytes or KiB, MiB and more with one decimal."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if num_bytes < 1024 or unit == "GiB":
             return f"{num_bytes:.0f} {unit}" if unit in ("B", "KiB") else f"{num_bytes:.1f} {unit}"

@@ -2,7 +2,8 @@
 
 Tables are in the schema `base` and may change; views are in `main` and are the public schema, a promise to those who
 open the file with DuckDB themselves. Examples are numbered within their split by `position`, the 0-based row of its
-file, so that dynamics hold a number where the views give an id.
+file, so that dynamics hold a number where the views give an id. Runs and suites that were removed, but can be restored,
+are in `base.all_runs` and `base.all_suites`; `base.runs` and `base.suites` are views of those that were not.
 """
 
 from __future__ import annotations
@@ -212,6 +213,37 @@ MIGRATIONS: list[tuple[str, str]] = [
             FROM base.runs r JOIN base.suites s USING (suite_no)
             LEFT JOIN base.subsets x ON x.subset_no = r.subset_no
             LEFT JOIN base.runs f ON f.run_no = r.reference_run_no;
+        """,
+    ),
+    (
+        "runs are removed softly",
+        """
+        CREATE TABLE base.all_runs (
+            run_no BIGINT PRIMARY KEY, run_id VARCHAR NOT NULL UNIQUE, name VARCHAR NOT NULL,
+            suite_no BIGINT NOT NULL, suite_fingerprint VARCHAR NOT NULL, training_fingerprint VARCHAR NOT NULL,
+            model VARCHAR NOT NULL, num_layers INTEGER NOT NULL, subset_no BIGINT, method VARCHAR NOT NULL,
+            seed BIGINT NOT NULL, status VARCHAR NOT NULL, message VARCHAR NOT NULL, reference_run_no BIGINT,
+            fraction DOUBLE NOT NULL, num_steps_planned BIGINT, num_optimizer_steps BIGINT, num_examples_seen BIGINT,
+            resumed_from_step BIGINT, train_flops DOUBLE, train_seconds DOUBLE, evaluation_flops DOUBLE,
+            evaluation_seconds DOUBLE, peak_memory_mib DOUBLE, device VARCHAR, precision VARCHAR, versions VARCHAR,
+            config VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, finished_at TIMESTAMP, kept_step BIGINT,
+            stopping_flops DOUBLE, stopping_seconds DOUBLE, snapshot_flops DOUBLE, snapshot_seconds DOUBLE,
+            removed_at TIMESTAMP
+        );
+        INSERT INTO base.all_runs BY NAME SELECT * FROM base.runs;
+        DROP TABLE base.runs;
+        CREATE TABLE base.all_suites (
+            suite_no BIGINT PRIMARY KEY, name VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL,
+            training_fingerprint VARCHAR NOT NULL, labels VARCHAR[] NOT NULL, is_pair BOOLEAN NOT NULL,
+            warnings VARCHAR[] NOT NULL, created_at TIMESTAMP NOT NULL, removed_at TIMESTAMP
+        );
+        INSERT INTO base.all_suites BY NAME SELECT * FROM base.suites;
+        DROP TABLE base.suites;
+
+        -- What was removed is thereby in no view and no query, but for those of removing, restoring and purging.
+        -- A column that is added to a table is in these views only when they are made anew.
+        CREATE VIEW base.runs AS SELECT * FROM base.all_runs WHERE removed_at IS NULL;
+        CREATE VIEW base.suites AS SELECT * FROM base.all_suites WHERE removed_at IS NULL;
         """,
     ),
 ]

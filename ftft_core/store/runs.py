@@ -41,13 +41,18 @@ def add_run(connection: Connection, run: Mapping[str, Any]) -> None:
         method, seed, reference_run_no, fraction, config (JSON).
     :raises NameTakenError: when its name is in use.
     """
-    taken = fetch_first(connection, "SELECT run_id FROM base.runs WHERE run_id = $1 OR name = $1", [run["name"]])
+    # The ids of removed runs stay in use: they are named by them.
+    taken = fetch_first(
+        connection,
+        "SELECT run_id FROM base.all_runs WHERE run_id = $1 OR (name = $1 AND removed_at IS NULL)",
+        [run["name"]],
+    )
     if taken:
         raise NameTakenError(f"A run named '{run['name']}' is there already; choose another name.")
     values = {**run, "run_no": next_number(connection), "status": "queued", "message": "", "created_at": utc_now()}
     columns = ", ".join(values)
     marks = ", ".join("?" * len(values))
-    connection.execute(f"INSERT INTO base.runs ({columns}) VALUES ({marks})", list(values.values()))
+    connection.execute(f"INSERT INTO base.all_runs ({columns}) VALUES ({marks})", list(values.values()))
 
 
 def free_name(connection: Connection, stem: str) -> str:
@@ -60,7 +65,7 @@ def free_name(connection: Connection, stem: str) -> str:
 def find_run(connection: Connection, reference: str) -> tuple[int, str]:
     """Give number and id of the run with this id or name.
 
-    :raises NotFoundError: with known names.
+    :raises NotFoundError: with known names, or saying that it was removed.
     """
     row = fetch_first(
         connection,
@@ -68,6 +73,9 @@ def find_run(connection: Connection, reference: str) -> tuple[int, str]:
         [reference],
     )
     if row is None:
+        removed = _removed_run(connection, reference)
+        if removed is not None:
+            raise NotFoundError(f"The run '{reference}' was removed; `ftft runs restore {removed[1]}` brings it back.")
         names = [name for (name,) in connection.execute("SELECT name FROM base.runs ORDER BY run_no DESC").fetchall()]
         raise NotFoundError(unknown("run", reference, names))
     return int(row[0]), str(row[1])
@@ -110,7 +118,7 @@ def set_run_state(connection: Connection, run_id: str, status: str, message: str
         finished_at = utc_now() if ended_at is None else datetime.fromtimestamp(ended_at, UTC).replace(tzinfo=None)
     assignments = "".join(f", {name} = ?" for name in known)
     connection.execute(
-        f"UPDATE base.runs SET status = ?, message = ?, finished_at = ?{assignments} WHERE run_id = ?",
+        f"UPDATE base.all_runs SET status = ?, message = ?, finished_at = ?{assignments} WHERE run_id = ?",
         [status, message, finished_at, *known.values(), run_id],
     )
 
@@ -139,6 +147,69 @@ def users_of_run(connection: Connection, run_no: int) -> list[str]:
 
 
 def remove_run(connection: Connection, run_no: int) -> None:
-    """Forget a run and all that came of it."""
-    for table in ("dynamics", "epochs", "data_map", "predictions", "scores", "runs"):
+    """List a run no more, and free its name; all that came of it stays, so that it can be restored."""
+    connection.execute("UPDATE base.all_runs SET removed_at = ? WHERE run_no = ?", [utc_now(), run_no])
+
+
+def list_removed_runs(connection: Connection) -> pd.DataFrame:
+    """Give run_no, run_id, name, suite and removed_at of removed runs, last removed first."""
+    return connection.execute(
+        "SELECT r.run_no, r.run_id, r.name, s.name AS suite, r.removed_at FROM base.all_runs r"
+        " JOIN base.all_suites s USING (suite_no) WHERE r.removed_at IS NOT NULL ORDER BY r.removed_at DESC, r.run_no"
+    ).df()
+
+
+def find_removed_run(connection: Connection, reference: str) -> tuple[int, str, str]:
+    """Give number, id and name of the removed run with this id, or of the last removed with this name.
+
+    :raises NotFoundError: with the known ones.
+    """
+    row = _removed_run(connection, reference)
+    if row is None:
+        known = list_removed_runs(connection)
+        raise NotFoundError(unknown("removed run", reference, [*known["name"], *known["run_id"]]))
+    return row
+
+
+def _removed_run(connection: Connection, reference: str) -> tuple[int, str, str] | None:
+    row = fetch_first(
+        connection,
+        "SELECT run_no, run_id, name FROM base.all_runs WHERE (run_id = $1 OR name = $1) AND removed_at IS NOT NULL"
+        " ORDER BY run_id = $1 DESC, removed_at DESC LIMIT 1",
+        [reference],
+    )
+    return None if row is None else (int(row[0]), str(row[1]), str(row[2]))
+
+
+def removed_sources(connection: Connection, run_no: int) -> list[str]:
+    """Say how to bring back the removed run and subset that a removed run was made from."""
+    rows = connection.execute(
+        "SELECT 'run ' || f.name || ': `ftft runs restore ' || f.run_id || '`' FROM base.all_runs r"
+        " JOIN base.all_runs f ON f.run_no = r.reference_run_no WHERE r.run_no = $1 AND f.removed_at IS NOT NULL"
+        " UNION ALL SELECT 'subset ' || x.name || ': `ftft subset restore ' || x.subset || '`' FROM base.all_runs r"
+        " JOIN base.subsets x USING (subset_no) WHERE r.run_no = $1 AND x.removed_at IS NOT NULL",
+        [run_no],
+    ).fetchall()
+    return [str(source) for (source,) in rows]
+
+
+def removed_users(connection: Connection, run_no: int) -> list[str]:
+    """Give the ids of the removed runs that were made from a removed one."""
+    rows = connection.execute(
+        "SELECT run_id FROM base.all_runs WHERE reference_run_no = ? AND removed_at IS NOT NULL", [run_no]
+    ).fetchall()
+    return [str(run_id) for (run_id,) in rows]
+
+
+def restore_run(connection: Connection, run_no: int) -> str:
+    """List a removed run again; give its name, which is another one if its own is in use by now."""
+    (name,) = fetch_one(connection, "SELECT name FROM base.all_runs WHERE run_no = ?", [run_no])
+    name = free_name(connection, str(name))
+    connection.execute("UPDATE base.all_runs SET removed_at = NULL, name = ? WHERE run_no = ?", [name, run_no])
+    return name
+
+
+def purge_run(connection: Connection, run_no: int) -> None:
+    """Forget a run and all that came of it for good."""
+    for table in ("dynamics", "epochs", "data_map", "predictions", "scores", "all_runs"):
         connection.execute(f"DELETE FROM base.{table} WHERE run_no = ?", [run_no])

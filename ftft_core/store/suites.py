@@ -24,7 +24,7 @@ def add_suite(connection: Connection, suite: Suite) -> None:
     check_name(connection, suite.name)
     suite_no = next_number(connection)
     connection.execute(
-        "INSERT INTO base.suites VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO base.all_suites VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
         [
             suite_no,
             suite.name,
@@ -73,6 +73,8 @@ def remove_suite(connection: Connection, name: str) -> None:
     suite_no = find_suite(connection, name)
     users = connection.execute(
         "SELECT 'run ' || name FROM base.runs WHERE suite_no = $1"
+        " UNION ALL SELECT 'removed run ' || name || ' (`ftft runs purge ' || run_id || '` deletes it for good)'"
+        " FROM base.all_runs WHERE suite_no = $1 AND removed_at IS NOT NULL"
         " UNION ALL SELECT 'subset ' || name FROM base.subsets WHERE suite_no = $1 AND removed_at IS NULL",
         [suite_no],
     ).fetchall()
@@ -81,13 +83,58 @@ def remove_suite(connection: Connection, name: str) -> None:
             f"Suite '{name}' is in use and was not removed; remove what uses it first.",
             [str(user) for (user,) in users],
         )
+    delete_suite(connection, suite_no)
+
+
+def delete_suite(connection: Connection, suite_no: int) -> None:
+    """Forget a suite, its examples, marks and subsets for good."""
     remove_marks(connection, suite_no)
     connection.execute(
         "DELETE FROM base.subset_examples WHERE subset_no IN (SELECT subset_no FROM base.subsets WHERE suite_no = ?)",
         [suite_no],
     )
-    for table in ("subsets", "examples", "splits", "suites"):
+    for table in ("subsets", "examples", "splits", "all_suites"):
         connection.execute(f"DELETE FROM base.{table} WHERE suite_no = ?", [suite_no])
+
+
+def hide_suite_without_runs(connection: Connection, suite_no: int) -> None:
+    """List a suite that came with an imported run no more once no run or subset of it is listed; its name is free.
+
+    Bringing a run of it back brings it back; purging its last run deletes it.
+    """
+    connection.execute(
+        "UPDATE base.all_suites SET removed_at = $1 WHERE suite_no = $2"
+        " AND NOT EXISTS (SELECT 1 FROM base.runs WHERE suite_no = $2)"
+        " AND NOT EXISTS (SELECT 1 FROM base.subsets WHERE suite_no = $2 AND removed_at IS NULL)",
+        [utc_now(), suite_no],
+    )
+
+
+def restore_suite_of_run(connection: Connection, run_no: int) -> None:
+    """List the suite of a run again if it was hidden, under another name if its own is in use by now."""
+    suite_no, name, removed_at = fetch_one(
+        connection,
+        "SELECT s.suite_no, s.name, s.removed_at FROM base.all_runs r JOIN base.all_suites s USING (suite_no)"
+        " WHERE r.run_no = ?",
+        [run_no],
+    )
+    if removed_at is not None:
+        taken = set(suite_names(connection))
+        numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
+        free = name if name not in taken else next(each for each in numbered if each not in taken)
+        connection.execute(
+            "UPDATE base.all_suites SET removed_at = NULL, name = ? WHERE suite_no = ?", [free, suite_no]
+        )
+
+
+def delete_hidden_suites(connection: Connection) -> None:
+    """Forget the hidden suites that no run needs any more, removed ones neither."""
+    rows = connection.execute(
+        "SELECT suite_no FROM base.all_suites s WHERE removed_at IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM base.all_runs r WHERE r.suite_no = s.suite_no)"
+    ).fetchall()
+    for (suite_no,) in rows:
+        delete_suite(connection, int(suite_no))
 
 
 def suite_names(connection: Connection) -> list[str]:
