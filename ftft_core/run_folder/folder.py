@@ -6,6 +6,8 @@ progress.json     counters and time left; replaced whole, about once a second
 history.jsonl     a line per logged optimizer step: loss, learning rate; a line per evaluation
 log.txt           what the training process printed
 subset.parquet    the examples to train on and their weights; absent for all
+guide.parquet     what the run's method takes from its reference, by position; written once, absent for most methods
+errors.parquet    which training examples the model got wrong after its first epoch, if the run was to find out
 checkpoint-<step> the newest place to go on from
 outbox/           Parquet files for the database; gone once taken in
 model/            the kept model, as transformers loads it
@@ -83,7 +85,24 @@ class RunFolder:
         """The examples to train on; absent for all."""
         return self.path / "subset.parquet"
 
-    def create(self, run: dict[str, Any], *, subset: pa.Table | None = None, place: float | None = None) -> None:
+    @property
+    def guide(self) -> Path:
+        """What the method takes from the reference; absent for methods that take no more than a subset."""
+        return self.path / "guide.parquet"
+
+    @property
+    def errors(self) -> Path:
+        """Which training examples were wrong after the first epoch; absent for runs that were not to find out."""
+        return self.path / "errors.parquet"
+
+    def create(
+        self,
+        run: dict[str, Any],
+        *,
+        subset: pa.Table | None = None,
+        guide: pa.Table | None = None,
+        place: float | None = None,
+    ) -> None:
         """Make the folder of a queued run; it appears whole or not at all.
 
         :param place: its place in the queue; runs with lower ones come first. The time when left out.
@@ -95,6 +114,8 @@ class RunFolder:
         write_json(building / "run.json", run)
         if subset is not None:
             write_parquet(draft.subset, subset)
+        if guide is not None:
+            write_parquet(draft.guide, guide)
         facts: dict[str, Any] = {} if place is None else {"place": place}
         draft.set_status("queued", **facts)
         os.rename(building, self.path)
@@ -255,7 +276,7 @@ class RunFolder:
         """Forget what a run that has ended did so far, but its log."""
         for path in [*self.checkpoints(), self.path / "model", *self.half_written_folders()]:
             shutil.rmtree(path, ignore_errors=True)
-        names = ("best.safetensors", ".reserve", "cancel", "progress.json", "history.jsonl")
+        names = ("best.safetensors", ".reserve", "cancel", "progress.json", "history.jsonl", "errors.parquet")
         for path in [*(self.path / name for name in names), *self.outbox.glob("*")]:
             path.unlink(missing_ok=True)
 

@@ -246,6 +246,26 @@ MIGRATIONS: list[tuple[str, str]] = [
         CREATE VIEW base.suites AS SELECT * FROM base.all_suites WHERE removed_at IS NULL;
         """,
     ),
+    (
+        "what a method adds to its reference's cost",
+        """
+        ALTER TABLE base.all_runs ADD COLUMN selecting_flops DOUBLE;
+        ALTER TABLE base.all_runs ADD COLUMN selecting_seconds DOUBLE;
+        CREATE OR REPLACE VIEW base.runs AS SELECT * FROM base.all_runs WHERE removed_at IS NULL;
+        CREATE OR REPLACE VIEW runs AS
+            SELECT r.run_id, r.name, s.name AS suite, r.model, r.num_layers, x.subset, r.method, r.seed, r.status,
+                f.run_id AS reference_run, r.num_optimizer_steps, r.num_examples_seen, r.resumed_from_step,
+                r.train_flops, r.train_seconds, r.evaluation_flops, r.evaluation_seconds, r.peak_memory_mib,
+                r.num_steps_planned, r.fraction,
+                (SELECT count(*) FROM base.epochs e WHERE e.run_no = r.run_no AND e.counted) AS counted_epochs,
+                r.device, r.precision, r.message, r.suite_fingerprint, r.training_fingerprint, r.versions, r.config,
+                r.created_at, r.finished_at, r.kept_step, r.stopping_flops, r.stopping_seconds, r.snapshot_flops,
+                r.snapshot_seconds, r.selecting_flops, r.selecting_seconds
+            FROM base.runs r JOIN base.suites s USING (suite_no)
+            LEFT JOIN base.subsets x ON x.subset_no = r.subset_no
+            LEFT JOIN base.runs f ON f.run_no = r.reference_run_no;
+        """,
+    ),
 ]
 
 

@@ -38,7 +38,7 @@ def add_run(connection: Connection, run: Mapping[str, Any]) -> None:
     """Keep a queued run.
 
     :param run: run_id, name, suite_no, suite_fingerprint, training_fingerprint, model, num_layers, subset_no,
-        method, seed, reference_run_no, fraction, config (JSON).
+        method, seed, reference_run_no, fraction, selecting_flops, selecting_seconds, config (JSON).
     :raises NameTakenError: when its name is in use.
     """
     # The ids of removed runs stay in use: they are named by them.
@@ -124,11 +124,13 @@ def set_run_state(connection: Connection, run_id: str, status: str, message: str
 
 
 def total_flops(connection: Connection, run_id: str) -> float | None:
-    """Give the FLOPs of training a run and its reference, and of what they looked at to stop; None if not known."""
+    """Give the FLOPs of training a run and its reference, of what they looked at to stop, and of what the reference did
+    for this run's method alone; None if not known.
+    """
     (total,) = fetch_one(
         connection,
-        "SELECT r.train_flops + coalesce(r.stopping_flops, 0) + CASE WHEN r.reference_run_no IS NULL THEN 0"
-        " ELSE f.train_flops + coalesce(f.stopping_flops, 0) END FROM base.runs r"
+        "SELECT r.train_flops + coalesce(r.stopping_flops, 0) + coalesce(r.selecting_flops, 0)"
+        " + CASE WHEN r.reference_run_no IS NULL THEN 0 ELSE f.train_flops + coalesce(f.stopping_flops, 0) END FROM base.runs r"
         " LEFT JOIN base.runs f ON f.run_no = r.reference_run_no WHERE r.run_id = ?",
         [run_id],
     )
