@@ -130,8 +130,8 @@ def total_flops(connection: Connection, run_id: str) -> float | None:
     (total,) = fetch_one(
         connection,
         "SELECT r.train_flops + coalesce(r.stopping_flops, 0) + coalesce(r.selecting_flops, 0)"
-        " + CASE WHEN r.reference_run_no IS NULL THEN 0 ELSE f.train_flops + coalesce(f.stopping_flops, 0) END FROM base.runs r"
-        " LEFT JOIN base.runs f ON f.run_no = r.reference_run_no WHERE r.run_id = ?",
+        " + CASE WHEN r.reference_run_no IS NULL THEN 0 ELSE f.train_flops + coalesce(f.stopping_flops, 0) END"
+        " FROM base.runs r LEFT JOIN base.runs f ON f.run_no = r.reference_run_no WHERE r.run_id = ?",
         [run_id],
     )
     return None if total is None else float(total)
