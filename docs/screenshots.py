@@ -125,7 +125,11 @@ def lasso(page: Any, address: str) -> None:
 
 def words(page: Any, address: str) -> None:
     """Show the words that set the selection apart."""
-    lasso(page, address)
+    open_map(page, address)
+    line = page.get_by_placeholder("Filter:")
+    line.fill('label == "negative"')
+    line.press("Enter")
+    page.get_by_role("button", name="as subset").wait_for()
     page.get_by_text("Words", exact=True).first.click()
     page.get_by_text("Words that set it apart").wait_for()
 

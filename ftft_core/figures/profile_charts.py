@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ftft_core.figures.themes import Theme, base_layout, label_colours, plain
-from ftft_core.profile import score_words
+from ftft_core.profile import LEAST_Z, score_words
 
 ROW_HEIGHT = 24
 """Pixels of one row."""
@@ -72,7 +72,7 @@ def words_figure(words: pd.DataFrame, theme: Theme, *, limit: int = 8) -> go.Fig
     """Distinctive words as bars: to the right those of the selection, to the left those that it lacks.
 
     :param words: as `profile.distinctive_words` gives them, by falling z.
-    :param limit: at most this many in each direction.
+    :param limit: at most this many in each direction. Those that chance may have made are faint.
     """
     rows = pd.concat([words[words["z"] > 0].head(limit), words[words["z"] < 0].tail(limit)])
     figure = go.Figure(
@@ -81,7 +81,11 @@ def words_figure(words: pd.DataFrame, theme: Theme, *, limit: int = 8) -> go.Fig
             x=rows["z"],
             orientation="h",
             width=0.62,
-            marker={"color": [theme.accent if z > 0 else theme.other for z in rows["z"]], "line": {"width": 0}},
+            marker={
+                "color": [theme.accent if z > 0 else theme.other for z in rows["z"]],
+                "opacity": np.where(rows["z"].abs() < LEAST_Z, 0.4, 1.0),
+                "line": {"width": 0},
+            },
             customdata=np.column_stack(
                 [_hover(rows, ["word", "num_selected", "num_rest"]), rows[["share_selected", "share_rest"]]]
             )

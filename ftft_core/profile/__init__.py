@@ -18,10 +18,11 @@ from ftft_core.profile.label_issues import IN_SAMPLE, label_issues
 from ftft_core.profile.scores import RankedScores, contrast, percentiles, rank_scores, score_words
 from ftft_core.profile.summary import Profile, ProfileSource, describe, percent, profile_source
 from ftft_core.profile.tokens import WordIndex, build_word_index, read_word_index, write_word_index
-from ftft_core.profile.words import distinctive_words
+from ftft_core.profile.words import LEAST_Z, distinctive_words
 
 __all__ = [
     "IN_SAMPLE",
+    "LEAST_Z",
     "Profile",
     "ProfileSource",
     "RankedScores",

@@ -90,7 +90,7 @@ class Profile:
     lengths: pd.DataFrame | None
     """`length_quantiles`; None without texts."""
     words: pd.DataFrame | None
-    """`distinctive_words`; None without texts."""
+    """`distinctive_words`, those too that chance may have made (z nearer to 0 than `LEAST_Z`); None without texts."""
     curves: pd.DataFrame | None
     """`curve_quartiles` with the column `epoch`; None without probabilities."""
     num_issues: tuple[int, int] | None
@@ -151,7 +151,7 @@ def describe(source: ProfileSource, mask: BoolArray, *, num_words: int = 10) -> 
         share_misread=(_mean(is_misread[mask]), _mean(is_misread[~mask])),
         scores=contrast(source.ranked, mask),
         lengths=lengths,
-        words=distinctive_words(words, mask, positions=source.positions, limit=num_words) if words else None,
+        words=distinctive_words(words, mask, positions=source.positions, limit=num_words, least_z=0) if words else None,
         curves=curves,
         num_issues=num_issues,
     )

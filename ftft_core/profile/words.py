@@ -6,8 +6,8 @@ document frequencies (in how many examples a word is), so that one example that 
 
 The prior's weight is the paper's alpha_0, spread over the words by their share of everything. The paper sets it to
 500 words, about a speech; a selection here may have three examples or 900,000. So it is as large as the smaller side,
-and at least 1 % of everything: then
-neither side drowns in it, and random selections of a million examples have no word beyond 4.3.
+and at least 1 % of everything: then neither side drowns in it, and random selections of a million examples have no
+word beyond 4.3.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from ftft_core.profile.masks import checked_mask
 from ftft_core.profile.tokens import WordIndex
 
 LEAST_PRIOR_SHARE = 0.01
+
+LEAST_Z = 3.0
+"""With thousands of words, chance alone makes some that are nearer to 0 than this."""
+
 COLUMNS = ["word", "num_selected", "num_rest", "share_selected", "share_rest", "log_odds", "z"]
 
 
@@ -31,7 +35,7 @@ def distinctive_words(
     positions: IntArray | None = None,
     limit: int | None = 10,
     prior: float | None = None,
-    least_z: float = 3.0,
+    least_z: float = LEAST_Z,
 ) -> pd.DataFrame:
     """Words that are more, and less, common in the selection than in the rest.
 

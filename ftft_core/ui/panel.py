@@ -13,7 +13,7 @@ import streamlit as st
 
 from ftft_core.errors import FTFTError
 from ftft_core.figures import lengths_figure, quartile_figure, scores_figure, shares_figure, words_figure
-from ftft_core.profile import Profile
+from ftft_core.profile import LEAST_Z, Profile
 from ftft_core.selection import IdsCondition
 from ftft_core.ui import map_reads as reads
 from ftft_core.ui.chips import draw_chips, draw_filter, take_share
@@ -119,11 +119,13 @@ def _draw_words(seen: Seen) -> None:
     if profile is None:
         return
     if profile.words is None or profile.words.empty:
-        say("No word sets the selection apart.")
+        say("There are no words to compare.")
         return
+    is_marked = (profile.words["z"].abs() >= LEAST_Z).any()
     st.html(
         '<div class="ftft-heading">Words that set it apart <span class="ftft-quiet" title="Log-odds ratio with an '
-        'informative Dirichlet prior, Monroe et al. 2008; beyond 2 is more than chance">z-scores</span></div>'
+        f'informative Dirichlet prior, Monroe et al. 2008; faint: nearer to 0 than {LEAST_Z:g}, as chance makes them">'
+        f"z-scores{'' if is_marked else '; none is beyond chance'}</span></div>"
     )
     st.plotly_chart(words_figure(profile.words, theme()), config=QUIET_CHART, theme=None, key="panel.words")
     if profile.lengths is not None:
