@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypeVar
 import pydantic
 from pydantic import Field, model_validator
 
+from ftft_core import methods
 from ftft_core.errors import InputError, one_of, unknown
 
 Precision = str
@@ -112,20 +113,12 @@ class BudgetConfig(Config):
         return max(1, round(self.epochs * math.ceil(num_examples / batch_size)))
 
 
-METHODS = {
-    "erm": "plain fine-tuning on all data, with the full budget",
-    "erm_matched": "plain fine-tuning on all data, for the same total cost as ftft with its reference",
-    "reference": "a run made only for its dynamics",
-    "cartography": "the ambiguous examples of the main model's own erm run, with the full budget",
-    "ftft": "the ambiguous examples of a cheaper reference model, stopped early",
-    "random": "a random subset of the same size as ftft's, stopped as early",
-    "hard": "the hard-to-learn examples of a reference model, stopped early",
-    "easy": "the easy-to-learn examples of a reference model, stopped early",
-    "forgetting": "the most forgotten examples of a reference model, stopped early",
-    "el2n": "the examples of largest error norm of a reference model, stopped early",
-    "aum": "the examples of smallest margin of a reference model, stopped early",
-}
+METHODS = {name: method.words for name, method in methods.METHODS.items()}
 """What a run can be part of; the name says how its data and budget were chosen (see `metrics` in the docs)."""
+
+
+ERROR_WEIGHT = 5.0
+"""Weight of a reference's errors with method jtt, unless a run says otherwise."""
 
 
 STOPS = {
@@ -227,7 +220,14 @@ class RunConfig(StopConfig):
     """What the run is part of; one of the methods that are compared, or reference."""
 
     reference: str | None = None
-    """The run (id or name) whose dynamics chose the subset; its cost is added to this run's."""
+    """The run (id or name) whose dynamics chose the subset, or guide the method; its cost is added to this run's."""
+
+    error_weight: float | None = Field(default=None, ge=1, le=MOST)
+    """With method jtt: weight of the examples that the reference got wrong, where others weigh 1; 5 when left out."""
+
+    error_pass: bool = False
+    """Predict all training examples after the first epoch, so that the run can be the reference of a jtt run, which is
+    charged for it; true or false. It changes nothing in the run itself."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the classification head, the order of the examples, and dropout."""
@@ -240,6 +240,13 @@ class RunConfig(StopConfig):
 
     name: str | None = Field(default=None, pattern=NAME_PATTERN)
     """The run's name; made from method, model and seed when left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_error_weight(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("method") == "jtt" and values.get("error_weight") is None:
+            return {**values, "error_weight": ERROR_WEIGHT}
+        return values
 
     @pydantic.field_validator("method")
     @classmethod
@@ -255,6 +262,20 @@ class RunConfig(StopConfig):
             raise ValueError(
                 f"stop settled compares selections from epoch {EPOCHS_TO_SETTLE} on, but the budget is {epochs:g} "
                 f"epoch{'s' * (epochs != 1)}; give at least {EPOCHS_TO_SETTLE}, or leave stop out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _errors_of_a_reference(self) -> Self:
+        if self.error_weight is not None and self.method != "jtt":
+            raise ValueError(
+                f"the method is {self.method}, but only method jtt knows error_weight; leave out one of them"
+            )
+        epochs = self.budget.epochs
+        if self.error_pass and epochs is not None and epochs < 1:
+            raise ValueError(
+                f"error_pass predicts the training examples after the first epoch, but the budget of {epochs:g} epochs "
+                "ends before; give at least 1, or leave error_pass out"
             )
         return self
 

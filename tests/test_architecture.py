@@ -15,8 +15,19 @@ import ftft_core
 from tests.conftest import ROOT
 
 ROOMS = (
-    *("errors", "config", "dynamics", "cartography", "selection", "profile", "metrics", "comparison", "suites"),
-    *("run_folder", "modeling", "evaluation", "objectives", "cost", "training", "store", "jobs", "neighbours"),
+    *("errors", "methods", "config", "dynamics", "cartography", "selection", "profile", "metrics", "comparison"),
+    *(
+        "suites",
+        "run_folder",
+        "modeling",
+        "evaluation",
+        "objectives",
+        "cost",
+        "training",
+        "store",
+        "jobs",
+        "neighbours",
+    ),
     *("workspace", "experiments", "interchange", "figures", "cli", "ui"),
 )
 TRAINING_SIDE = {"modeling", "evaluation", "objectives", "cost", "training"}

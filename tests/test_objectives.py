@@ -14,7 +14,7 @@ from ftft_core.objectives import OBJECTIVES, cross_entropy, objective_of, weight
 def test_cross_entropy_is_the_negative_log_probability() -> None:
     # Softmax of (log 3, 0) is (3/4, 1/4).
     logits = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0]])
-    losses = cross_entropy(logits, torch.tensor([0, 1]))
+    losses = cross_entropy(logits, torch.tensor([0, 1]), {})
     assert losses.tolist() == pytest.approx([-math.log(0.75), -math.log(0.25)])
 
 

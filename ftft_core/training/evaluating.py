@@ -83,6 +83,20 @@ class Evaluator:
         counters.snapshot_seconds += time.perf_counter() - started
         counters.snapshot_flops += sum(part.flops(self.setup) for part in self.snapshot)
 
+    def find_errors(self, counters: Counters) -> None:
+        """Predict the run's own training examples, and keep which of them are wrong, with what it took to find out.
+
+        The file is for a run of method jtt, whose cost this is; in this run's own costs it is in none of the counters.
+        """
+        self.reporter.progress(counters, "finding errors")
+        data = self.setup.data
+        part = TokenisedPart(self.setup.suite.train, data.tokens)
+        started = time.perf_counter()
+        with undisturbed():
+            is_error = self._predict(part).argmax(axis=1) != data.labels
+        seconds = time.perf_counter() - started
+        self.reporter.errors(data.positions, is_error, part.flops(self.setup), seconds)
+
     def evaluate_kept(self, counters: Counters) -> None:
         """Predict dev and the test splits with the weights that the run keeps."""
         self.reporter.training_is_over(sum(part.padded_tokens for part in self.final))
@@ -118,6 +132,7 @@ def make_evaluator(setup: Setup) -> Evaluator:
     # Not at the last step: the final evaluation follows.
     steps = {round(setup.num_steps * number / (snapshots + 1)) for number in range(1, snapshots + 1)}
     snapshot_steps = frozenset(steps & set(range(1, setup.num_steps))) if snapshot else frozenset()
+    error_tokens = TokenisedPart(suite.train, setup.data.tokens).padded_tokens if setup.config.error_pass else 0.0
     reporter = Reporter(
         setup.folder,
         is_active=setup.parts.accelerator.is_main_process,
@@ -126,7 +141,8 @@ def make_evaluator(setup: Setup) -> Evaluator:
         step_tokens=mean_step_tokens(setup.order),
         evaluation_tokens=sum(part.padded_tokens for part in (dev, *final))
         + dev.padded_tokens * num_dev_passes(setup.config, setup.num_steps, setup.order.steps_per_epoch)
-        + sum(part.padded_tokens for part in snapshot) * len(snapshot_steps),
+        + sum(part.padded_tokens for part in snapshot) * len(snapshot_steps)
+        + error_tokens,
     )
     return Evaluator(setup, reporter, dev, (dev, *final), tuple(snapshot), snapshot_steps)
 

@@ -103,7 +103,8 @@ def forward(setup: Setup, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, tor
     weights = torch.from_numpy(setup.data.weights[rows]).to(accelerator.device)
     if len(batch.share(accelerator.process_index, accelerator.num_processes)) == 0:
         weights = torch.zeros_like(weights)
-    return logits, setup.objective(logits, labels), weights
+    guide = {name: torch.from_numpy(values[rows]).to(accelerator.device) for name, values in setup.data.guide.items()}
+    return logits, setup.objective(logits, labels, guide), weights
 
 
 def _share(setup: Setup, batch: Batch) -> NDArray[np.int64]:
@@ -160,6 +161,8 @@ def _finish_epoch(evaluator: Evaluator, counters: Counters) -> None:
     frame = recorder.epoch_frame(counters.epoch)
     # The dynamics speak of the suite's training split, not of the run's own examples.
     evaluator.reporter.dynamics(replace(frame, positions=setup.data.positions[frame.positions]))
+    if setup.config.error_pass and counters.epoch == 0 and frame.finished:
+        evaluator.find_errors(counters)
     if setup.config.stop == "settled" and frame.finished:
         assert setup.config.settled_fraction is not None
         overlap = selection_overlap(recorder, setup.config.settled_fraction)

@@ -104,6 +104,16 @@ class Reporter:
             }
             write_parquet(self.folder.outbox / f"dynamics-{epoch.epoch:05d}.parquet", pa.table(table))
 
+    def errors(self, positions: NDArray[np.int64], is_error: NDArray[np.bool_], flops: float, seconds: float) -> None:
+        """Keep which training examples the model got wrong, and what a pass over them cost, in the run's folder.
+
+        :param positions: (n,) rows of the suite's training split; :param is_error: (n,).
+        """
+        if self.is_active:
+            table = pa.table({"position": pa.array(positions, pa.int64()), "is_error": pa.array(is_error, pa.bool_())})
+            cost = {"flops": repr(flops), "seconds": repr(seconds)}
+            write_parquet(self.folder.errors, table.replace_schema_metadata(cost))
+
     def predictions(self, split: str, logits: NDArray[np.float32]) -> None:
         """Leave the logits of a split, as the kept model gives them, for the database."""
         if self.is_active:

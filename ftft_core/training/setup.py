@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from ftft_core.config import BudgetConfig, RunConfig, TrainingConfig, parse
 from ftft_core.cost import FlopMeter, steps_within
 from ftft_core.dynamics import DynamicsRecorder
 from ftft_core.errors import FingerprintError, InputError
+from ftft_core.methods import GUIDED_METHODS
 from ftft_core.modeling.checkpoints import count_layers
 from ftft_core.modeling.device import make_accelerator, seed_everything
 from ftft_core.modeling.encoder import load_classifier, load_tokenizer, longest_input, make_meta_classifier
@@ -27,6 +30,7 @@ from ftft_core.run_folder import RunFolder
 from ftft_core.suites import Split, Suite, TokenisedSplit, read_suite, tokenise
 from ftft_core.training.batches import BatchOrder
 from ftft_core.training.checkpoint import TrainingParts
+from ftft_core.training.orders import ORDERS
 
 _MOST_EPOCHS_BY_FLOPS = 10_000
 """A budget in FLOPs is walked through step by step; past this many epochs it is a slip of the pen."""
@@ -43,6 +47,8 @@ class TrainingSet:
     """(n,) weights of the loss; 1 unless the subset says otherwise."""
     positions: NDArray[np.int64]
     """(n,) rows of the suite's training split."""
+    guide: Mapping[str, NDArray[np.float32]]
+    """What the method takes from the reference, by column: (n,), or (n, C) over the suite's labels."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +113,19 @@ def prepare(folder: RunFolder) -> Setup:
     seed_everything(config.seed)
     model = load_classifier(config.model, suite.labels, layers=config.layers)
     seed_everything((config.seed + accelerator.process_index) % 2**32)
-    data = _training_set(folder, suite, tokenizer, config.training)
+    data = _training_set(folder, suite, tokenizer, config)
     _check_lengths(data.tokens, longest_input(model), suite.train)
     order = BatchOrder(data.tokens.lengths, config.training.batch_size, config.seed)
     meter = FlopMeter(make_meta_classifier(model))
+    # A budget in FLOPs is counted in the plain order, whatever the method's own: it may depend on the number of steps.
     num_steps = count_steps(config.budget, order, meter)
+    if config.error_pass and num_steps < order.steps_per_epoch:
+        raise InputError(
+            f"error_pass predicts the training examples after the first epoch, of {order.steps_per_epoch} steps, but the "
+            f"budget is {num_steps}; give at least one epoch, or leave error_pass out."
+        )
+    if config.method in ORDERS:
+        order = ORDERS[config.method](order, data.guide, num_steps)
     optimizer = torch.optim.AdamW(
         _parameter_groups(model, config.training.weight_decay),
         lr=config.training.learning_rate,
@@ -147,7 +161,7 @@ def mean_step_tokens(order: BatchOrder) -> float:
 
 
 def _training_set(
-    folder: RunFolder, suite: Suite, tokenizer: PreTrainedTokenizerBase, training: TrainingConfig
+    folder: RunFolder, suite: Suite, tokenizer: PreTrainedTokenizerBase, config: RunConfig
 ) -> TrainingSet:
     examples = suite.train.examples
     positions = np.arange(len(examples))
@@ -158,11 +172,34 @@ def _training_set(
         weights = chosen["weight"].to_numpy().astype(np.float32)
     if len(positions) == 0 or not weights.sum() > 0:
         raise InputError("The subset holds no example with a weight above 0; there is nothing to train on.")
+    guide = _read_guide(folder, positions) if config.method in GUIDED_METHODS else {}
+    weights = weights * guide.pop("weight", np.float32(1))
     index_of = {label: index for index, label in enumerate(suite.labels)}
     labels = examples["label"].map(index_of).to_numpy(dtype=np.int64)[positions]
     chosen_split = dataclasses.replace(suite.train, examples=examples.iloc[positions])
-    tokens = tokenise(tokenizer, chosen_split, max_length=training.max_length)
-    return TrainingSet(tokens, labels, weights, positions)
+    tokens = tokenise(tokenizer, chosen_split, max_length=config.training.max_length)
+    return TrainingSet(tokens, labels, weights, positions, guide)
+
+
+def _read_guide(folder: RunFolder, positions: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+    """Read what the method takes from the reference, in the order of these rows of the training split."""
+    if not folder.guide.exists():
+        raise InputError(
+            f"The run's file {folder.guide.name}, which its method needs, is missing; queue the run again."
+        )
+    table = pq.read_table(folder.guide).sort_by("position")
+    known = table["position"].to_numpy()
+    rows = np.searchsorted(known, positions)
+    assert np.array_equal(known[rows], positions), "a guide speaks of every example that the run trains on"
+    return {name: _values(table[name])[rows] for name in table.column_names if name != "position"}
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """(n,) of a column of numbers, (n, C) of a column of lists."""
+    array = column.combine_chunks()
+    is_list = pa.types.is_list(array.type)
+    values = (array.flatten() if is_list else array).to_numpy(zero_copy_only=False).astype(np.float32)
+    return values.reshape(len(array), -1) if is_list else values
 
 
 def _check_lengths(tokens: TokenisedSplit, longest: int | None, split: Split) -> None:
