@@ -16,18 +16,8 @@ from tests.conftest import ROOT
 
 ROOMS = (
     *("errors", "methods", "config", "dynamics", "cartography", "selection", "profile", "metrics", "comparison"),
-    *(
-        "suites",
-        "run_folder",
-        "modeling",
-        "evaluation",
-        "objectives",
-        "cost",
-        "training",
-        "store",
-        "jobs",
-        "neighbours",
-    ),
+    *("suites", "run_folder", "modeling", "evaluation", "objectives", "cost", "training"),
+    *("planning", "store", "jobs", "neighbours"),
     *("workspace", "experiments", "interchange", "figures", "cli", "ui"),
 )
 TRAINING_SIDE = {"modeling", "evaluation", "objectives", "cost", "training"}

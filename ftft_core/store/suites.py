@@ -186,6 +186,16 @@ def list_splits(connection: Connection, suite: str) -> pd.DataFrame:
     return frame.assign(label_map=pd.Series(maps, dtype=object))
 
 
+def longest_words(connection: Connection, suite: str) -> dict[str, int]:
+    """Give the words of the longest text (of both texts of a pair) of each split; every text is read."""
+    rows = connection.execute(
+        "SELECT split, max(len(list_filter(string_split(concat_ws(' ', text, text_pair), ' '), word -> word <> '')))"
+        " FROM base.examples WHERE suite_no = ? GROUP BY split",
+        [find_suite(connection, suite)],
+    ).fetchall()
+    return {str(split): int(words) for split, words in rows}
+
+
 def read_examples(connection: Connection, suite: str, split: str, example_ids: Sequence[str]) -> pd.DataFrame:
     """Give example_id, text, text_pair, label and group of some examples, in the order asked for."""
     suite_no = find_suite(connection, suite)
