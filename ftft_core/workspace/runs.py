@@ -15,15 +15,14 @@ from ftft_core import store
 from ftft_core.config import RunConfig
 from ftft_core.errors import InputError, RunError
 from ftft_core.metrics import METRICS
-from ftft_core.modeling.checkpoints import count_layers, locate_model
+from ftft_core.modeling.checkpoints import count_layers
 from ftft_core.run_folder import RunFolder
 from ftft_core.store import runs as run_store
 from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
-from ftft_core.workspace.base import WorkspaceBase
-
-REFERENCE_METHODS = frozenset({"cartography", "ftft", "hard", "easy", "forgetting", "el2n", "aum"})
-"""Methods whose subset comes from another run's dynamics, whose cost is then added."""
+from ftft_core.workspace.guides import make_guide
+from ftft_core.workspace.plans import Plans
+from ftft_core.workspace.resolving import resolved
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class RunProgress:
     """Unix time."""
 
 
-class Runs(WorkspaceBase):
+class Runs(Plans):
     """Queueing, watching, stopping and resuming runs."""
 
     def submit(self, config: RunConfig) -> str:
@@ -65,10 +64,11 @@ class Runs(WorkspaceBase):
 
     def queue_run(self, config: RunConfig) -> str:
         """Queue a run without starting a worker."""
+        expected = self.refuse_unworkable(config)
         num_layers = count_layers(config.model, config.layers)
         run_id = f"r{secrets.token_hex(4)}"
         with self.database.writing() as connection:
-            config = _resolved(connection, config)
+            config = resolved(connection, config)
             facts = suite_store.read_suite_facts(connection, config.suite)
             suite_no = suite_store.find_suite(connection, config.suite)
             suite_folder = self.folder / "suites" / facts["fingerprint"]
@@ -78,6 +78,13 @@ class Runs(WorkspaceBase):
                     "on it; add the data with `ftft suite add` and import the dynamics with --suite."
                 )
             subset_no, subset, fraction = _read_subset(connection, config)
+            guide = make_guide(
+                connection,
+                config,
+                folder_of=self._queue.folder,
+                positions=None if subset is None else subset["position"].to_numpy(),
+                fingerprint=facts["training_fingerprint"],
+            )
             reference_no = None if config.reference is None else run_store.find_run(connection, config.reference)[0]
             name = config.name or run_store.free_name(connection, _run_name(config, num_layers))
             config = config.model_copy(update={"name": name})
@@ -96,6 +103,8 @@ class Runs(WorkspaceBase):
                     "seed": config.seed,
                     "reference_run_no": reference_no,
                     "fraction": fraction,
+                    "selecting_flops": 0.0 if guide is None else guide.flops,
+                    "selecting_seconds": 0.0 if guide is None else guide.seconds,
                     "config": config.model_dump_json(),
                 },
             )
@@ -108,7 +117,9 @@ class Runs(WorkspaceBase):
                 "config": config.model_dump(mode="json"),
             },
             subset=subset,
+            guide=None if guide is None else guide.table,
         )
+        self.keep_expected(run_id, expected)
         return run_id
 
     def resolve(self, config: RunConfig) -> RunConfig:
@@ -117,7 +128,7 @@ class Runs(WorkspaceBase):
         :raises InputError: when suite, subset or reference can't be used.
         """
         with self.database.reading() as connection:
-            return _resolved(connection, config)
+            return resolved(connection, config)
 
     def runs(self, suite: str | None = None) -> pd.DataFrame:
         """Give the view `runs`, oldest first; of one suite, or of all."""
@@ -130,7 +141,8 @@ class Runs(WorkspaceBase):
             return run_store.read_run(connection, reference)
 
     def total_flops(self, reference: str) -> float:
-        """Give the FLOPs of training a run and its reference, passes over dev included where they decided its end.
+        """Give the FLOPs of training a run and its reference, passes over dev included where they decided its end, and
+        what the reference did for the run's method alone.
 
         :raises RunError: when they are not known, as those of imported dynamics are not.
         """
@@ -221,37 +233,6 @@ class Runs(WorkspaceBase):
             left = folder.read_progress().get("seconds_left")
             rows.append((folder.run_id, names.get(folder.run_id, folder.run_id), status, position, left))
         return pd.DataFrame(rows, columns=["run_id", "name", "status", "position", "seconds_left"])
-
-
-def _resolved(connection: store.Connection, config: RunConfig) -> RunConfig:
-    location = locate_model(config.model)
-    is_folder = Path(location).is_dir() and Path(config.model).expanduser().is_dir()
-    # The training process may run in another folder, so a path is kept whole.
-    resolved: dict[str, Any] = {"model": location} if is_folder else {}
-    suite_store.find_suite(connection, config.suite)
-    source_run = None
-    if config.subset is not None:
-        row = subset_store.read_subset(connection, config.subset)
-        if row["suite"] != config.suite:
-            raise InputError(
-                f"Subset '{config.subset}' is of suite '{row['suite']}', not of '{config.suite}'; "
-                "train on its own suite, or select from a run on this one."
-            )
-        resolved["subset"] = row["subset"]
-        sources = subset_store.source_runs(connection, row["subset"])
-        source_run = sources[0] if len(sources) == 1 else None
-    reference = config.reference or (source_run if config.method in REFERENCE_METHODS else None)
-    if reference is not None:
-        run = run_store.read_run(connection, reference)
-        if run["suite"] != config.suite:
-            raise InputError(f"Reference '{reference}' is a run on suite '{run['suite']}', not on '{config.suite}'.")
-        resolved["reference"] = run["run_id"]
-    elif config.method in REFERENCE_METHODS:
-        raise InputError(
-            f"Method '{config.method}' needs to know which run's dynamics chose its data: its subset does not come "
-            "from exactly one run. Name the run with --reference, so that its cost is counted."
-        )
-    return config.model_copy(update=resolved)
 
 
 def _read_subset(connection: store.Connection, config: RunConfig) -> tuple[int | None, pa.Table | None, float]:
