@@ -1,7 +1,9 @@
 """From a recipe to the runs that it needs, and what each of them waits for.
 
 A planned run knows how to make its configuration once the runs that it depends on have finished: a selection needs a
-reference's map, and matched ERM needs the cost of FTFT. Two methods that use the same reference share it.
+reference's map, and matched ERM needs the cost of FTFT. Methods that use the same reference share it. What a method is
+given stands in `methods`; nothing here knows one by its name but those that others wait for: erm and ftft, and jtt, for
+which a reference makes a pass more.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftft_core.config import EPOCHS_TO_SETTLE, BudgetConfig, RunConfig
-from ftft_core.experiments.recipe import BUDGETED_LIKE_FTFT, FROM_REFERENCE, Recipe, ReferenceModel
+from ftft_core.errors import InputError
+from ftft_core.experiments.recipe import Recipe, ReferenceModel
+from ftft_core.methods import METHODS
 from ftft_core.selection import Recipe as SubsetRecipe
 from ftft_core.workspace import Workspace
 
@@ -36,13 +40,21 @@ class PlannedRun:
     message: str = ""
 
 
-def plan(recipe: Recipe, *, num_train: int, num_layers: dict[str, int]) -> list[PlannedRun]:
+def plan(
+    recipe: Recipe,
+    *,
+    num_train: int,
+    num_layers: dict[str, int],
+    is_there: Callable[[RunConfig], bool] = lambda _: False,
+) -> list[PlannedRun]:
     """Expand a recipe; the order is one in which the runs can be done.
 
     :param num_train: examples of the suite's training split.
     :param num_layers: layers of each model of the recipe, by `model_key`.
+    :param is_there: says whether a run with exactly this configuration is there already, finished or not.
+    :raises InputError: when a reference's budget is too short for what a method needs of it.
     """
-    return _Planner(recipe, num_train, num_layers).runs()
+    return _Planner(recipe, num_train, num_layers, is_there).runs()
 
 
 def model_key(model: str, layers: int | None) -> str:
@@ -53,10 +65,13 @@ def model_key(model: str, layers: int | None) -> str:
 class _Planner:
     """Adds the runs of one method after another; what several methods need is added once."""
 
-    def __init__(self, recipe: Recipe, num_train: int, num_layers: dict[str, int]) -> None:
+    def __init__(
+        self, recipe: Recipe, num_train: int, num_layers: dict[str, int], is_there: Callable[[RunConfig], bool]
+    ) -> None:
         self.recipe = recipe
         self.num_train = num_train
         self.num_layers = num_layers
+        self.is_there = is_there
         self.full_steps = recipe.max_steps or self._steps(recipe.epochs or 1.0, "main")
         self.early_steps = max(1, round(recipe.early_stop * self.full_steps))
         self.planned: dict[str, PlannedRun] = {}
@@ -68,29 +83,29 @@ class _Planner:
         return list(self.planned.values())
 
     def _add_method(self, method: str, seed: int) -> None:
-        fractions, references = self.recipe.fraction, self.recipe.reference_model
-        if method == "erm":
-            self._add_erm(seed)
-        elif method == "reference":
+        """Add the runs of a method: one for each of the references and fractions that make a difference to it."""
+        kind = METHODS[method]
+        is_matched = kind.budget == "matched"
+        references = self.recipe.reference_model
+        fractions = self.recipe.fraction
+        if kind.budget == "reference":
             for reference in references:
                 self._add_reference(reference, seed)
-        elif method == "random":
-            for fraction in fractions:
-                self._add_random(fraction, seed)
-        elif method == "cartography":
-            for fraction in fractions:
-                self._add_selected(method, fraction, seed, self._add_erm(seed), "")
-        else:
-            add = self._add_matched if method == "erm_matched" else self._add_from_reference
-            for reference in references:
-                for fraction in fractions:
-                    add(method, reference, fraction, seed)
+            return
+        for reference in references if kind.source == "cheaper" or is_matched else (None,):
+            for fraction in fractions if kind.strategy is not None or is_matched else (None,):
+                if is_matched:
+                    assert reference is not None
+                    assert fraction is not None
+                    self._add_matched(method, reference, fraction, seed)
+                else:
+                    self._add_run(method, reference, fraction, seed)
 
-    def _add_erm(self, seed: int) -> str:
-        budget = BudgetConfig(max_steps=self.full_steps)
-        return self._add("erm", "", seed, lambda _, __: self._main("erm", seed, budget), self._work(self.full_steps))
+    def _add_reference(self, reference: ReferenceModel, seed: int, *, for_errors: bool = False) -> str:
+        """Add a reference; where a method needs to know its errors, all methods share one that looks for them.
 
-    def _add_reference(self, reference: ReferenceModel, seed: int) -> str:
+        One that is there already and does not look for them goes on to serve the other methods.
+        """
         training = self.recipe.training.of("reference")
         if reference.epochs is None and reference.max_steps is None:
             budget = BudgetConfig(max_steps=self.full_steps)
@@ -109,45 +124,62 @@ class _Planner:
         )
         steps = budget.max_steps or self._steps(budget.epochs or 1.0, "reference")
         work = steps * self.num_layers[model_key(reference.model, reference.layers)]
-        return self._add("reference", self._reference_name(reference), seed, lambda _, __: config, work)
+        name = self._reference_name(reference)
+        if "jtt" in self.recipe.methods:
+            self._check_first_epoch(name, steps)
+            looking = config.model_copy(update={"error_pass": True})
+            if not self.is_there(config):
+                config = looking
+            elif for_errors:
+                config, name = looking, f"{name}, with its errors"
+        return self._add("reference", name, seed, lambda _, __: config, work)
 
-    def _add_random(self, fraction: float, seed: int) -> str:
-        subset_recipe = SubsetRecipe(strategy="random", fraction=fraction, seed=seed)
+    def _check_first_epoch(self, name: str, steps: int) -> None:
+        first = self._steps(1.0, "reference")
+        if steps < first:
+            raise InputError(
+                f"Method jtt looks for the errors of reference {name} after its first epoch, of {first} steps, but its "
+                f"budget is {steps}; give it at least one epoch, or leave jtt out."
+            )
 
-        def make(workspace: Workspace, _: dict[str, str]) -> RunConfig:
-            subset = workspace.find_or_save_subset(subset_recipe, suite=self.recipe.suite)
-            return self._main("random", seed, BudgetConfig(max_steps=self.early_steps), subset=subset.subset)
+    def _add_run(self, method: str, reference: ReferenceModel | None, fraction: float | None, seed: int) -> str:
+        """Add a run of the main model.
 
-        return self._add("random", self._share(fraction), seed, make, self._work(self.early_steps))
-
-    def _add_from_reference(self, method: str, reference: ReferenceModel, fraction: float, seed: int) -> str:
-        source = self._add_reference(reference, seed)
-        return self._add_selected(method, fraction, seed, source, self._reference_name(reference))
-
-    def _add_selected(self, method: str, fraction: float, seed: int, source: str, reference_name: str) -> str:
-        """Add a run on a selection from the dynamics of another one."""
-        strategy = FROM_REFERENCE.get(method, "ambiguous")
-        steps = self.early_steps if method in BUDGETED_LIKE_FTFT else self.full_steps
+        :param reference: of a method that uses one.
+        :param fraction: of a method that trains on a selection.
+        """
+        kind = METHODS[method]
+        source: str | None = None
+        if reference is not None:
+            source = self._add_reference(reference, seed, for_errors=method == "jtt")
+        elif kind.source == "own":
+            source = self._add_run("erm", None, None, seed)
+        steps = self.early_steps if kind.budget == "early" else self.full_steps
 
         def make(workspace: Workspace, done: dict[str, str]) -> RunConfig:
-            subset_recipe = SubsetRecipe(source_run=done[source], strategy=strategy, fraction=fraction)
-            subset = workspace.find_or_save_subset(subset_recipe, suite=self.recipe.suite)
-            budget = BudgetConfig(max_steps=steps)
-            return self._main(method, seed, budget, subset=subset.subset, reference=done[source])
+            source_run = None if source is None else done[source]
+            subset = None
+            if kind.strategy is not None:
+                assert fraction is not None
+                # What draws has the seed of the run; what does not is the same for every seed.
+                drawn = {"seed": seed} if source is None else {"source_run": source_run}
+                subset_recipe = SubsetRecipe(strategy=kind.strategy, fraction=fraction, **drawn)
+                subset = workspace.find_or_save_subset(subset_recipe, suite=self.recipe.suite).subset
+            return self._main(method, seed, BudgetConfig(max_steps=steps), subset=subset, reference=source_run)
 
-        detail = ", ".join(part for part in (reference_name, self._share(fraction)) if part)
-        return self._add(method, detail, seed, make, self._work(steps), needs=(source,))
+        needs = () if source is None else (source,)
+        detail = self._detail(reference, fraction)
+        return self._add(method, detail, seed, make, self._work(steps), needs=needs)
 
     def _add_matched(self, method: str, reference: ReferenceModel, fraction: float, seed: int) -> str:
-        ftft = self._add_from_reference("ftft", reference, fraction, seed)
+        ftft = self._add_run("ftft", reference, fraction, seed)
 
         def make(workspace: Workspace, done: dict[str, str]) -> RunConfig:
             # The cost is what is matched, so it does not stop before.
             return self._main(method, seed, BudgetConfig(max_flops=workspace.total_flops(done[ftft])), stop=False)
 
         work = sum(self.planned[key].work for key in (ftft, *self.planned[ftft].needs))
-        detail = ", ".join(part for part in (self._reference_name(reference), self._share(fraction)) if part)
-        return self._add(method, detail, seed, make, work, needs=(ftft,))
+        return self._add(method, self._detail(reference, fraction), seed, make, work, needs=(ftft,))
 
     def _main(
         self,
@@ -166,6 +198,7 @@ class _Planner:
             subset=subset,
             method=method,
             reference=reference,
+            error_weight=self.recipe.error_weight if method == "jtt" else None,
             seed=seed,
             budget=budget,
             training=self.recipe.training.of("main"),
@@ -196,8 +229,13 @@ class _Planner:
         differing = [key for key in keys if len({values.get(key) for values in rivals}) > 1]
         return ", ".join([f"{name}, {budget}{stop}", *(f"{key} {reference.stop_values.get(key)}" for key in differing)])
 
+    def _detail(self, reference: ReferenceModel | None, fraction: float | None) -> str:
+        """Tell a run from others of its method: its reference, and a fraction where there are several."""
+        name = "" if reference is None else self._reference_name(reference)
+        share = "" if fraction is None else self._share(fraction)
+        return ", ".join(part for part in (name, share) if part)
+
     def _share(self, fraction: float) -> str:
-        """Name a fraction where there are several."""
         return f"{100 * fraction:.3g} %" if len(self.recipe.fraction) > 1 else ""
 
     def _steps(self, epochs: float, part: str) -> int:

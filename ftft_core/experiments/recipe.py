@@ -23,15 +23,7 @@ from ftft_core.config import (
     parse,
 )
 from ftft_core.errors import InputError, unknown
-
-BUDGETED_LIKE_FTFT = ("ftft", "random", "hard", "easy", "forgetting", "el2n", "aum")
-"""Methods that stop early: their budget is the share `early_stop` of the full one."""
-
-FROM_REFERENCE = {"ftft": "ambiguous", "hard": "hard", "easy": "easy", "forgetting": "forgetting"} | {
-    name: name for name in ("el2n", "aum")
-}
-"""Methods that train on a selection from a reference run, and the strategy of that selection."""
-
+from ftft_core.methods import METHODS as METHOD_TABLE
 
 ValueT = TypeVar("ValueT")
 
@@ -150,6 +142,22 @@ def _elements(value: object) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
+def _needs_reference(method: str) -> bool:
+    kind = METHOD_TABLE[method]
+    # A matched cost is that of ftft, which has a reference.
+    return kind.source == "cheaper" or kind.budget in {"matched", "reference"}
+
+
+def _too_short_for_errors(references: object) -> Iterable[Problem]:
+    """Tell of references, as written, that end before the first epoch does."""
+    for reference in _elements(references):
+        # What is no mapping, or no number, is told where it stands.
+        epochs = reference.get("epochs") if isinstance(reference, Mapping) else None
+        if isinstance(epochs, int | float) and 0 < epochs < 1:
+            said = f"received {epochs:g} epochs; method jtt looks for errors after the first one, so give at least 1"
+            yield ("reference_model",), said
+
+
 class Recipe(Config):
     """An experiment: which methods are compared on a suite, with which models, seeds and budgets."""
 
@@ -179,6 +187,9 @@ class Recipe(Config):
 
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Every method is run with each seed; a reference has the seed of the run that uses it."""
+
+    error_weight: float | None = Field(default=None, ge=1, le=MOST)
+    """Weight of the examples that the reference got wrong, with method jtt; 5 when left out."""
 
     training: RecipeTraining = RecipeTraining()
     """How runs are optimised."""
@@ -229,13 +240,17 @@ class Recipe(Config):
         if not wrong & {"epochs", "max_steps"} and (values.get("epochs") is None) == (values.get("max_steps") is None):
             said = "neither" if values.get("epochs") is None else "both"
             yield (), f"the budget needs exactly one of epochs and max_steps; received {said}"
-        needing = [
-            str(name)
-            for name in _elements(values.get("methods"))
-            if isinstance(name, str) and (name in FROM_REFERENCE or name == "erm_matched")
-        ]
+        methods = [name for name in _elements(values.get("methods")) if isinstance(name, str) and name in METHOD_TABLE]
+        needing = [name for name in methods if _needs_reference(name)]
         if needing and not values.get("reference_model"):
             yield (), f"a reference_model is needed by {', '.join(dict.fromkeys(needing))}, but missing"
+        if "jtt" in methods:
+            yield from _too_short_for_errors(values.get("reference_model"))
+        elif values.get("error_weight") is not None and "methods" not in wrong:
+            yield (
+                ("error_weight",),
+                "only method jtt knows it, and is not among the methods; leave it out, or add jtt",
+            )
 
     @property
     def budget(self) -> BudgetConfig:

@@ -2,7 +2,8 @@
 
 A run that is wanted is recognised by its configuration (its name aside, and a budget in epochs taken for the steps
 that it comes to) on the same data: a finished one is used as it is, one that was stopped is resumed, and only what
-nobody trained yet is queued.
+nobody trained yet is queued. A run that also looked for its errors is the same as one that did not, since that changes
+nothing in it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import pandas as pd
 import pydantic
 
 from ftft_core.config import RunConfig
@@ -36,8 +38,9 @@ def plan_experiment(workspace: Workspace, recipe: Recipe) -> list[PlannedRun]:
     num_train = int(splits.loc["train", "num_examples"])
     models = (recipe.main_model, *recipe.reference_model)
     num_layers = {model_key(each.model, each.layers): count_layers(each.model, each.layers) for each in models}
-    planned = plan(recipe, num_train=num_train, num_layers=num_layers)
     workspace.sync()
+    trained = _Trained(workspace)
+    planned = plan(recipe, num_train=num_train, num_layers=num_layers, is_there=trained.is_there)
     _advance(workspace, planned, start=False)
     return planned
 
@@ -101,11 +104,7 @@ def _advance(
 ) -> None:
     """Bring the plan up to date; queue or resume what can start."""
     rows = workspace.runs()
-    # Of several, a finished one; else the newest. What another tool trained has no configuration.
-    ranked = sorted(rows[rows["config"] != "{}"].to_dict("records"), key=lambda row: row["status"] == "finished")
-    suites, subsets = workspace.suites().set_index("suite"), workspace.subsets().set_index("subset")
-    sizes = {**suites["num_train"].to_dict(), **subsets["size"].to_dict()}
-    known = {(row["suite_fingerprint"], _stored_identity(row["config"], sizes)): row["run_id"] for row in ranked}
+    trained = _Trained(workspace, rows)
     statuses = dict(zip(rows["run_id"], zip(rows["status"], rows["message"], strict=True), strict=True))
     done: dict[str, str] = {}
     by_key = {run.key: run for run in planned}
@@ -123,7 +122,7 @@ def _advance(
                 continue
             try:
                 config = workspace.resolve(run.make_config(workspace, done))
-                run.run_id = known.get((suites.loc[config.suite, "fingerprint"], _identity(config, sizes)))
+                run.run_id = trained.find(config)
                 if run.run_id is None and start:
                     run.run_id = workspace.submit(config)
             except FTFTError as error:
@@ -141,6 +140,37 @@ def _advance(
             run.status = "queued"
         if run.status == "finished":
             done[run.key] = run.run_id
+
+
+class _Trained:
+    """The runs of a workspace, to be found by their configuration."""
+
+    def __init__(self, workspace: Workspace, rows: pd.DataFrame | None = None) -> None:
+        self._workspace = workspace
+        rows = workspace.runs() if rows is None else rows
+        suites, subsets = workspace.suites().set_index("suite"), workspace.subsets().set_index("subset")
+        self._fingerprints = suites["fingerprint"].to_dict()
+        self._sizes = {**suites["num_train"].to_dict(), **subsets["size"].to_dict()}
+        # Of several, a finished one; else the newest. What another tool trained has no configuration.
+        ranked = sorted(rows[rows["config"] != "{}"].to_dict("records"), key=lambda row: row["status"] == "finished")
+        self._known = {
+            (row["suite_fingerprint"], _stored_identity(row["config"], self._sizes)): str(row["run_id"])
+            for row in ranked
+        }
+
+    def find(self, config: RunConfig) -> str | None:
+        """Give the id of the run with this configuration, as `Workspace.resolve` gives it; None if there is none."""
+        run_id = self._exactly(config)
+        if run_id is None and not config.error_pass:
+            run_id = self._exactly(config.model_copy(update={"error_pass": True}))
+        return run_id
+
+    def is_there(self, config: RunConfig) -> bool:
+        """Whether there is a run with exactly this configuration, which need not be resolved."""
+        return self._exactly(self._workspace.resolve(config)) is not None
+
+    def _exactly(self, config: RunConfig) -> str | None:
+        return self._known.get((self._fingerprints[config.suite], _identity(config, self._sizes)))
 
 
 def _stored_identity(config: str, sizes: Mapping[str, int]) -> str | None:

@@ -121,8 +121,8 @@ def prepare(folder: RunFolder) -> Setup:
     num_steps = count_steps(config.budget, order, meter)
     if config.error_pass and num_steps < order.steps_per_epoch:
         raise InputError(
-            f"error_pass predicts the training examples after the first epoch, of {order.steps_per_epoch} steps, but the "
-            f"budget is {num_steps}; give at least one epoch, or leave error_pass out."
+            f"error_pass predicts the training examples after the first epoch ({order.steps_per_epoch} steps), but "
+            f"the budget is {num_steps}; give at least one epoch, or leave error_pass out."
         )
     if config.method in ORDERS:
         order = ORDERS[config.method](order, data.guide, num_steps)
