@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from safetensors.numpy import save_file
 
 from ftft_core.config import BudgetConfig, RunConfig
 from ftft_core.dynamics import TrainingDynamics
@@ -51,6 +52,9 @@ def make_workspace(folder: Path, *, with_comparison: bool = True) -> Workspace:
     model = folder / "tiny-model"
     model.mkdir()
     (model / "config.json").write_text(json.dumps({"model_type": "bert", "num_hidden_layers": 2}), encoding="utf-8")
+    # What is looked at before a run is queued; nothing loads it.
+    (model / "vocab.txt").write_text("[PAD]\n[UNK]\n", encoding="utf-8")
+    save_file({"embeddings.weight": np.zeros((2, 2), dtype=np.float32)}, model / "model.safetensors")
 
     workspace = Workspace(folder / "workspace")
     workspace.add_suite("toy", data / "spec.yaml")
