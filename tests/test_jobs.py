@@ -140,7 +140,7 @@ def test_runs_are_worked_off_in_order_and_can_be_stopped_resumed_and_removed(
     trainer, folder = psutil.Process(training.trainer("second")), workspace.run_folder("second").path
     workspace.remove_run("second")
     assert not folder.exists()
-    with pytest.raises(NotFoundError, match="There is no run 'second'"):
+    with pytest.raises(NotFoundError, match="The run 'second' was removed"):
         workspace.run("second")
     wait_until(lambda: not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE, "its process has ended")
 

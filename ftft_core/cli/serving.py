@@ -13,7 +13,7 @@ import click
 
 from ftft_core.cli.app import Settings, cli, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text, say
-from ftft_core.errors import InputError
+from ftft_core.errors import InputError, WorkspaceError
 from ftft_core.jobs.queue import child_environment
 from ftft_core.workspace import Workspace
 
@@ -70,19 +70,31 @@ def _free_port(host: str, port: int | None) -> int:
 
 
 @cli.command("doctor")
+@click.option("--repair", is_flag=True, help="Mend what can be mended; nothing that was paid for is deleted.")
 @pass_settings
-def doctor(settings: Settings) -> None:
+def doctor(settings: Settings, repair: bool) -> None:
     """Say what this machine has, and whether the workspace is healthy."""
     from ftft_core.modeling.device import describe_device, library_versions
 
-    workspace = settings.open()
     machine = {**describe_device().as_dict(), "num_cpus": os.cpu_count(), **_memory()}
-    health = workspace.health()
+    repaired: list[str] = []
+    try:
+        workspace = settings.open()
+        repaired = workspace.repair() if repair else []
+        health = workspace.health()
+    except WorkspaceError as failure:
+        # What can still be said is said; nothing is mended in a file that can't be read.
+        health = {"folder": Path(settings.workspace).resolve(), "problems": [failure.message]}
     if settings.as_json:
-        print_json({"machine": machine, "versions": library_versions(), "workspace": health})
+        answer = {"machine": machine, "versions": library_versions(), "workspace": health}
+        print_json({**answer, "repaired": repaired} if repair else answer)
         return
     facts: dict[str, Any] = {**machine, **library_versions(), **{k: v for k, v in health.items() if k != "problems"}}
     print_table([{"": name, "value": value} for name, value in facts.items()], ["", "value"])
+    for sentence in repaired:
+        print_text(f"mended: {sentence}")
+    if repair and not repaired:
+        print_text("There was nothing to mend.")
     for problem in health["problems"]:
         print_text(f"problem: {problem}")
     if not health["problems"]:

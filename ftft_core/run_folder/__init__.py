@@ -5,7 +5,7 @@ process is the one that was meant, and `trouble` words what machines run out of.
 how training works.
 """
 
-from ftft_core.run_folder.files import read_json, sync_file, sync_folder, write_json, write_parquet
+from ftft_core.run_folder.files import read_json, stale_files, sync_file, sync_folder, write_json, write_parquet
 from ftft_core.run_folder.folder import (
     ENDED,
     LOST_MESSAGE,
@@ -34,6 +34,7 @@ __all__ = [
     "is_stopped",
     "read_json",
     "run_folders",
+    "stale_files",
     "sync_file",
     "sync_folder",
     "trouble_in_words",

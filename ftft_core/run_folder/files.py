@@ -21,9 +21,13 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> No
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that `write_json` wrote."""
+    """Read a JSON file that `write_json` wrote.
+
+    :raises ValueError: when it is damaged.
+    """
     value = json.loads(path.read_text(encoding="utf-8"))
-    assert isinstance(value, dict), path
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds no object")
     return value
 
 

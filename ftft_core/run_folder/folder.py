@@ -145,8 +145,24 @@ class RunFolder:
         return filelock.FileLock(self.path / ".training.lock", timeout=0)
 
     def read_state(self) -> dict[str, Any]:
-        """Read the state as it was written last."""
-        return read_json(self.path / "state.json")
+        """Read the state as it was written last; one that can't be read, as after damage to the disk, counts as lost.
+
+        :raises FileNotFoundError: when there is none, as of a run that is being removed.
+        """
+        path = self.path / "state.json"
+        try:
+            return read_json(path)
+        except ValueError:
+            message = "what its state was can't be read (its file is damaged); resume the run"
+            return {"status": "lost", "message": message, "since": path.stat().st_mtime}
+
+    def has_readable_state(self) -> bool:
+        """Whether the state is there and whole."""
+        try:
+            read_json(self.path / "state.json")
+        except (FileNotFoundError, ValueError):
+            return False
+        return True
 
     def true_state(self) -> dict[str, Any]:
         """Read the state, and see whether a run that says it is running still has a process."""
@@ -192,10 +208,13 @@ class RunFolder:
         write_json(self.path / "progress.json", {**progress, "updated_at": time.time()}, durable=False)
 
     def read_progress(self) -> dict[str, Any]:
-        """Read the counters; empty before training started."""
+        """Read the counters; empty before training started.
+
+        They are not synced, so that after a power loss an empty file may be all that is there.
+        """
         try:
             return read_json(self.path / "progress.json")
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return {}
 
     def append_history(self, record: dict[str, Any]) -> None:

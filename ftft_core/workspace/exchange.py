@@ -1,4 +1,4 @@
-"""Taking in dynamics that other tools recorded, and looking after the workspace."""
+"""Taking in dynamics that other tools recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from ftft_core import store
 from ftft_core.config import NAME_PATTERN
 from ftft_core.dynamics import TrainingDynamics
 from ftft_core.errors import InputError, one_of
-from ftft_core.run_folder import run_folders
 from ftft_core.store import dynamics as dynamics_store
 from ftft_core.store import runs as run_store
 from ftft_core.store import suites as suite_store
@@ -23,7 +22,7 @@ from ftft_core.workspace.results import Results
 
 
 class Exchange(Results):
-    """Imported dynamics, and the workspace's health."""
+    """Imported dynamics."""
 
     def import_dynamics(
         self, dynamics: TrainingDynamics, *, name: str, suite: str | None = None, model: str = "imported"
@@ -73,40 +72,6 @@ class Exchange(Results):
         with self.database.reading() as connection:
             frame = suite_store.read_split(connection, suite, TRAIN)
         return dict(zip(frame["example_id"], frame["label"], strict=True))
-
-    def health(self) -> dict[str, Any]:
-        """Give what the workspace holds, its size on disk, and `problems`: one sentence for each."""
-        runs = self.runs()
-        folders = {folder.run_id: folder for folder in run_folders(self._queue.runs)}
-        problems = [
-            f"run {row['name']} is {row['status']}: {row['message']}"
-            for row in runs.to_dict("records")
-            if row["status"] in {"failed", "lost"}
-        ]
-        problems += [
-            f"run {row['name']} has no folder: it can't be resumed, and its model is gone"
-            for row in runs.to_dict("records")
-            if row["run_id"] not in folders and row["message"] != "imported"
-        ]
-        problems += [
-            f"run {row['name']} lacks what its damaged file {path} held; remove the run and train it again"
-            for row in runs.to_dict("records")
-            if row["run_id"] in folders
-            for path in sorted(folders[row["run_id"]].outbox.glob("*.damaged"))
-        ]
-        known = set(runs["run_id"])
-        problems += [
-            f"the folder {folder.path} belongs to no run" for key, folder in folders.items() if key not in known
-        ]
-        return {
-            "folder": self.folder,
-            "num_suites": len(self.suites()),
-            "num_runs": len(runs),
-            "num_subsets": len(self.subsets()),
-            "database_mib": self.database.path.stat().st_size / 2**20,
-            "runs_mib": sum(folder.size_mib() for folder in folders.values()),
-            "problems": problems,
-        }
 
 
 def _suite_without_texts(name: str, dynamics: TrainingDynamics) -> Suite:
