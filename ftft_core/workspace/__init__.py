@@ -5,6 +5,7 @@ what training processes left, and queues runs. It never imports torch. Names or 
 subset is asked for.
 """
 
+from ftft_core.methods import REFERENCE_METHODS
 from ftft_core.selection.balancing import BALANCE_WAYS
 from ftft_core.workspace.doctor import Doctor
 from ftft_core.workspace.examples import Examples
@@ -14,14 +15,14 @@ from ftft_core.workspace.marks import MARK_KINDS
 from ftft_core.workspace.neighbours import Neighbours
 from ftft_core.workspace.profiles import Profiles
 from ftft_core.workspace.results import ComparisonReport
-from ftft_core.workspace.runs import REFERENCE_METHODS, RunProgress
+from ftft_core.workspace.runs import RunProgress
 from ftft_core.workspace.subsets import RemadeSubset, SubsetComparison, Subsets
 
 
 class Workspace(Subsets, Exchange, Profiles, Neighbours, Examples, Doctor):
     """A folder with `ftft.duckdb` and `runs/`, made if it is not there.
 
-    Its methods come from one class per kind of thing: `Suites`, `Runs`, `RunCare`, `Doctor`, `Marks`, `Maps`,
+    Its methods come from one class per kind of thing: `Suites`, `Plans`, `Runs`, `RunCare`, `Doctor`, `Marks`, `Maps`,
     `Subsets`, `Results`, `Exchange`, `Profiles`, `Neighbours` and `Examples`.
     """
 
