@@ -189,7 +189,7 @@ def list_splits(connection: Connection, suite: str) -> pd.DataFrame:
 def longest_words(connection: Connection, suite: str) -> dict[str, int]:
     """Give the words of the longest text (of both texts of a pair) of each split; every text is read."""
     rows = connection.execute(
-        "SELECT split, max(len(list_filter(string_split(concat_ws(' ', text, text_pair), ' '), word -> word <> '')))"
+        "SELECT split, max(len(list_filter(string_split(concat_ws(' ', text, text_pair), ' '), lambda w: w <> '')))"
         " FROM base.examples WHERE suite_no = ? GROUP BY split",
         [find_suite(connection, suite)],
     ).fetchall()
