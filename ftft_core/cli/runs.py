@@ -14,7 +14,8 @@ from ftft_core.config import BudgetConfig, RunConfig, StopConfig, TrainingConfig
 from ftft_core.errors import InputError
 from ftft_core.workspace import Workspace
 
-_RUN_FIELDS = ("suite", "model", "layers", "subset", "method", "reference", "seed", "name", *StopConfig.model_fields)
+_METHOD_FIELDS = ("method", "reference", "error_weight", "error_pass")
+_RUN_FIELDS = ("suite", "model", "layers", "subset", *_METHOD_FIELDS, "seed", "name", *StopConfig.model_fields)
 _BUDGET_FIELDS = ("epochs", "max_steps", "max_flops")
 _TRAINING_FIELDS = tuple(TrainingConfig.model_fields)
 _COUNTS = ("num_optimizer_steps", "num_examples_seen", "resumed_from_step", "num_steps_planned", "kept_step")
