@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _load_commands() -> None:
     """Import the modules that add commands to `cli`."""
-    of_runs = ("suites", "plans", "runs", "care", "experiments", "serving")
+    of_runs = ("suites", "plans", "runs", "care", "experiments", "transfer", "serving")
     for name in (*of_runs, "maps", "subsets", "marks", "profile", "neighbours"):
         importlib.import_module(f"ftft_core.cli.{name}")
 

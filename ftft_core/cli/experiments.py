@@ -1,4 +1,4 @@
-"""`ftft demo`, `experiment`, `compare` and `transfer`: methods side by side."""
+"""`ftft demo`, `experiment` and `compare`: methods side by side."""
 
 from __future__ import annotations
 
@@ -156,23 +156,3 @@ _REPORT_WRITERS = {
     ".md": _write(lambda report: to_markdown(report.rows, baseline=report.comparison.baseline)),
     ".tex": _write(lambda report: to_latex(report.rows, baseline=report.comparison.baseline)),
 }
-
-
-@cli.command("transfer")
-@click.argument("runs", nargs=-1, required=True)
-@click.option("--fraction", type=float, default=1 / 3, metavar="X", help="Share of the ambiguous sets that overlap.")
-@pass_settings
-def transfer(settings: Settings, runs: tuple[str, ...], fraction: float) -> None:
-    """Compare the data maps of RUNS: rank correlations, and overlap of their ambiguous examples."""
-    found = settings.open().transfer(runs, fraction=fraction)
-    if settings.as_json:
-        names = ("correlations", "overlaps", "ambiguous_sets", "notes")
-        print_json({name: getattr(found, name) for name in names})
-        return
-    chosen = found.correlations[found.correlations["score"].isin(["confidence", "variability"])]
-    print_table(chosen.to_dict("records"), ["run_a", "run_b", "score", "spearman"], title="Rank correlation")
-    print_text("")
-    columns = ["run_a", "run_b", "num_selected", "jaccard", "jaccard_by_chance"]
-    print_table(found.overlaps.to_dict("records"), columns, title="Overlap of the ambiguous examples")
-    for note in found.notes:
-        say(f"note: {note}")

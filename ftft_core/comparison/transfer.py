@@ -1,7 +1,7 @@
-"""Whether one run's data map can stand in for another's: agreement of maps, their reliability, and advice.
+"""Whether one run's data map can stand in for another's: how far maps agree, pair by pair.
 
 Owns what is computed between data maps of runs on the same data. Computes no map (`cartography`) and no selection of
-its own (`selection`); the model behind a map is named by whoever asks.
+its own (`selection`); which run counts as reference or main is `advising`'s, averages of maps are `averaging`'s.
 """
 
 from __future__ import annotations
@@ -18,11 +18,27 @@ from ftft_core.comparison.alignment import align_maps
 from ftft_core.errors import InputError, unknown
 from ftft_core.selection import select_mask
 
-CORRELATED_SCORES = (
-    *("confidence", "variability", "correctness", "forgetting_events", "threshold_closeness", "aum", "el2n"),
-    *("loss", "entropy", "aleatoric", "prediction_flips", "label_quality"),
-)
+SCORE_ENDS = {
+    "variability": "ambiguous",
+    "confidence": "hard",
+    "correctness": "bottom:correctness",
+    "forgetting_events": "forgetting",
+    "threshold_closeness": "top:threshold_closeness",
+    "aum": "aum",
+    "el2n": "el2n",
+    "loss": "top:loss",
+    "entropy": "top:entropy",
+    "aleatoric": "top:aleatoric",
+    "prediction_flips": "top:prediction_flips",
+    "label_quality": "bottom:label_quality",
+}
+"""Score -> the strategy that takes the end of it one trains on: ambiguous, hard or unstable examples."""
+
+CORRELATED_SCORES = tuple(SCORE_ENDS)
 """Scores that are correlated by default: those that every example has (`first_learnt_epoch` may be null)."""
+
+MapSet = npt.NDArray[np.bool_]
+"""(N,) membership of the examples of a map."""
 
 
 @dataclass(frozen=True)
@@ -40,30 +56,24 @@ class Transfer:
     """
 
     ambiguous_sets: pd.DataFrame
-    """run, num_examples, num_selected, easy_share, easy_share_by_chance, median_confidence; see `easy_share`."""
+    """run, num_examples, num_selected, easy_share, easy_share_by_chance, median_confidence, hard_share,
+    never_learnt_share, never_learnt_by_chance; see `easy_share`.
+
+    `hard_share` is the share of the set among as many examples of lowest confidence. `never_learnt_share` is the share
+    that the run never predicted right, by chance that of all its examples; both NaN where the map doesn't say.
+    """
 
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Advice:
-    """Which reference is good enough."""
-
-    chosen: str | None
-    """Name of the cheapest reference that is; None if none is, or if no ceiling is known."""
-
-    ceiling: float | None
-    """Lowest Jaccard overlap between two seeds of the main model; None without a second seed."""
-
-    references: pd.DataFrame
-    """reference, cost, overlap (mean Jaccard with the main model's runs), share_of_ceiling (both above chance),
-    easy_share, good_enough (None where no ceiling is known); in the order of cost."""
-
-    sentences: tuple[str, ...]
+    score: str = "variability"
+    """What the "ambiguous" sets are chosen by: their end of it in `SCORE_ENDS`."""
 
 
 def transfer_matrix(
-    maps: Mapping[str, pd.DataFrame], *, fraction: float = 1 / 3, scores: Sequence[str] = CORRELATED_SCORES
+    maps: Mapping[str, pd.DataFrame],
+    *,
+    fraction: float = 1 / 3,
+    scores: Sequence[str] = CORRELATED_SCORES,
+    score: str = "variability",
 ) -> Transfer:
     """Compare the data maps of two or more runs on the same data, pair by pair.
 
@@ -72,52 +82,53 @@ def transfer_matrix(
 
     :param maps: run -> data map.
     :param fraction: of the ambiguous and of the easy set, in (0, 1].
+    :param scores: that are correlated.
+    :param score: chooses the sets that overlap, called ambiguous whatever it is; see `SCORE_ENDS`.
     :raises InputError: for fewer than two maps, none or fewer than three examples in common, an unknown score, other
         labels for the same example, or what `select` refuses, such as a map of one epoch.
     """
     aligned, notes = align_maps(maps)
     if len(aligned) < 2:
         raise InputError(f"Transfer needs at least two runs; received {len(aligned)}.")
-    strangers = [score for score in scores if score not in CORRELATED_SCORES]
+    strangers = [each for each in dict.fromkeys([*scores, score]) if each not in SCORE_ENDS]
     if strangers:
         raise InputError(
-            "Some scores cannot be correlated.", [unknown("score", score, CORRELATED_SCORES) for score in strangers]
+            "Some scores cannot be correlated.", [unknown("score", each, CORRELATED_SCORES) for each in strangers]
         )
     num_examples = len(next(iter(aligned.values())))
     if num_examples < 3:
         raise InputError(f"A correlation needs at least 3 examples in common; the runs share {num_examples}.")
-    ambiguous = {run: _members(data_map, "ambiguous", fraction) for run, data_map in aligned.items()}
-    easy = {run: _members(data_map, "easy", fraction) for run, data_map in aligned.items()}
+    ambiguous = {run: chosen_set(data_map, score, fraction) for run, data_map in aligned.items()}
+    easy = {run: select_mask(data_map, "easy", fraction) for run, data_map in aligned.items()}
     pairs = list(combinations(aligned, 2))
-    spearman = {score: _rank_correlations(aligned, score) for score in scores}
-    correlations = [(*each, score, spearman[score][each], num_examples) for each in pairs for score in scores]
+    spearman = {each: rank_correlations(aligned, each) for each in scores}
+    correlations = [(*pair, each, spearman[each][pair], num_examples) for pair in pairs for each in scores]
     overlaps = []
     for a, b in pairs:
-        shared, joint = int((ambiguous[a] & ambiguous[b]).sum()), int((ambiguous[a] | ambiguous[b]).sum())
         num_selected = int(ambiguous[a].sum())
         a_in_easy_b = float((ambiguous[a] & easy[b]).sum() / num_selected)
         b_in_easy_a = float((ambiguous[b] & easy[a]).sum() / num_selected)
         chance = jaccard_by_chance(num_selected / num_examples)
-        overlaps.append((a, b, num_examples, num_selected, shared / joint, chance, a_in_easy_b, b_in_easy_a))
-    sets = [
-        {
-            "run": run,
-            "num_examples": num_examples,
-            "num_selected": int(ambiguous[run].sum()),
-            "easy_share": float((ambiguous[run] & easy[run]).sum() / ambiguous[run].sum()),
-            "easy_share_by_chance": float(easy[run].mean()),
-            "median_confidence": float(np.median(data_map["confidence"].to_numpy()[ambiguous[run]])),
-        }
-        for run, data_map in aligned.items()
-    ]
-    pair = ["run_a", "run_b"]
+        found = jaccard(ambiguous[a], ambiguous[b])
+        overlaps.append((a, b, num_examples, num_selected, found, chance, a_in_easy_b, b_in_easy_a))
+    sets = [{"run": run, **_of_set(aligned[run], ambiguous[run], easy[run], fraction)} for run in aligned]
+    pair_columns = ["run_a", "run_b"]
     overlap_columns = ["num_examples", "num_selected", "jaccard", "jaccard_by_chance"]
     return Transfer(
-        pd.DataFrame(correlations, columns=[*pair, "score", "spearman", "num_examples"]),
-        pd.DataFrame(overlaps, columns=[*pair, *overlap_columns, "ambiguous_a_easy_b", "ambiguous_b_easy_a"]),
+        pd.DataFrame(correlations, columns=[*pair_columns, "score", "spearman", "num_examples"]),
+        pd.DataFrame(overlaps, columns=[*pair_columns, *overlap_columns, "ambiguous_a_easy_b", "ambiguous_b_easy_a"]),
         pd.DataFrame(sets),
         tuple(notes),
+        score,
     )
+
+
+def chosen_set(data_map: pd.DataFrame, score: str, fraction: float) -> MapSet:
+    """(N,) the examples at the end of a score that one trains on; see `SCORE_ENDS`.
+
+    :raises InputError: as `select`; for a score that the map lacks.
+    """
+    return select_mask(data_map, SCORE_ENDS[score], fraction)
 
 
 def easy_share(data_map: pd.DataFrame, *, fraction: float = 1 / 3) -> float:
@@ -128,8 +139,13 @@ def easy_share(data_map: pd.DataFrame, *, fraction: float = 1 / 3) -> float:
     the task is still learning them when it stops: they vary most, and its "ambiguous" set is full of them. (The bar is
     relative to the run, since a weak model's confidence is low throughout.)
     """
-    ambiguous, easy = _members(data_map, "ambiguous", fraction), _members(data_map, "easy", fraction)
+    ambiguous, easy = select_mask(data_map, "ambiguous", fraction), select_mask(data_map, "easy", fraction)
     return float((ambiguous & easy).sum() / ambiguous.sum())
+
+
+def jaccard(a: MapSet, b: MapSet) -> float:
+    """Overlap of two sets in [0, 1]: shared over joint size. At least one must not be empty."""
+    return float((a & b).sum() / (a | b).sum())
 
 
 def jaccard_by_chance(fraction: float) -> float:
@@ -137,187 +153,44 @@ def jaccard_by_chance(fraction: float) -> float:
     return fraction / (2 - fraction)
 
 
-def average_maps(maps: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Mean of several runs' data maps, over the examples that they all have, in the order of the first.
+def rank_correlations(maps: Mapping[str, pd.DataFrame], score: str) -> dict[tuple[str, str], float]:
+    """Spearman's correlation of a score for every pair of runs; NaN where it is constant, missing or null somewhere.
 
-    Every numeric score is averaged, so counts (`correct_epochs`, `forgetting_events`, `prediction_flips`) become
-    fractions; `never_learnt` is true only if it is in every run; `first_learnt_epoch` is the mean of the runs that
-    learnt the example; `predicted_label` is the most frequent one, the first run's among equals.
-
-    :raises InputError: for no maps, or as `align_maps`.
+    :param maps: aligned, so that rows are the same examples.
     """
-    aligned, _ = align_maps(maps)
-    several = list(aligned.values())
-    average = several[0][["example_id", "label"]].copy()
-    for column in several[0].columns:
-        if column in average or not all(column in data_map for data_map in several):
-            continue
-        if column == "predicted_label":
-            votes = np.stack([data_map[column].to_numpy(dtype=object) for data_map in several], axis=1)
-            average[column] = [max(row, key=list(row).count) for row in votes]  # max keeps the first among equals
-        elif column == "never_learnt":
-            average[column] = np.all([data_map[column].to_numpy(dtype=bool) for data_map in several], axis=0)
-        elif pd.api.types.is_numeric_dtype(several[0][column]):
-            values = [data_map[column].astype("Float64").to_numpy(dtype=float, na_value=np.nan) for data_map in several]
-            average[column] = pd.DataFrame(np.stack(values, axis=1)).mean(axis=1).to_numpy()  # skips nulls
-    average.attrs = dict(several[0].attrs)
-    return average
+    ranks = {run: centred_ranks(data_map, score) for run, data_map in maps.items()}
+    return {(a, b): correlation_of_ranks(ranks[a], ranks[b]) for a, b in combinations(maps, 2)}
 
 
-def reliability(maps: Mapping[str, pd.DataFrame], *, score: str = "variability") -> tuple[float, float]:
-    """Reliability of a score over runs of one model: of a single run's map, and of the average of all.
-
-    :returns: the mean pairwise Spearman correlation, and that stepped up by `spearman_brown` to the number of runs
-        (NaN unless the runs agree at all). Reliable is not valid: runs of a weak model may agree in the same bias.
-    :raises InputError: for fewer than two maps, or as `align_maps`.
-    """
-    aligned, _ = align_maps(maps)
-    if len(aligned) < 2:
-        raise InputError(f"A reliability needs at least two runs of the same model; received {len(aligned)}.")
-    single = float(np.mean(list(_rank_correlations(aligned, score).values())))
-    return single, spearman_brown(single, len(aligned)) if single > 0 else float("nan")
-
-
-def spearman_brown(reliability_of_one: float, num_runs: float) -> float:
-    """Reliability of the mean of `num_runs` parallel measurements: n r / (1 + (n - 1) r) (Spearman 1910, Brown 1910).
-
-    :raises InputError: unless r lies in [-1, 1], n is above 0, and 1 + (n - 1) r is positive. NaN stays NaN.
-    """
-    denominator = 1 + (num_runs - 1) * reliability_of_one
-    if not num_runs > 0 or abs(reliability_of_one) > 1 or denominator <= 0:
-        raise InputError(
-            f"Spearman-Brown needs a reliability in [-1, 1] and a positive number of runs with 1 + (n - 1) r above 0; "
-            f"received r = {reliability_of_one:g} and n = {num_runs:g}."
-        )
-    return num_runs * reliability_of_one / denominator
-
-
-def corrected_correlation(correlation: float, reliability_a: float, reliability_b: float) -> float:
-    """Correlation of two scores as it would be without noise in either: r / sqrt(r_a r_b) (Spearman 1904).
-
-    May exceed 1 by chance; NaN unless both reliabilities are positive.
-    """
-    product = reliability_a * reliability_b
-    return correlation / float(np.sqrt(product)) if min(reliability_a, reliability_b) > 0 else float("nan")
-
-
-def advise(
-    maps: Mapping[str, pd.DataFrame],
-    main_runs: Sequence[str],
-    references: Mapping[str, Sequence[str]],
-    costs: Mapping[str, float | None],
-    *,
-    fraction: float = 1 / 3,
-) -> Advice:
-    """Name the cheapest reference whose ambiguous set is as good as another seed of the main model's.
-
-    A reference is good enough if the mean Jaccard overlap of its runs with the main model's runs is at least the
-    lowest overlap between two of the main model's own seeds (the ceiling). With two seeds there is one such overlap.
-
-    :param main_runs: runs of the main model that differ by seed; one gives no ceiling.
-    :param references: name of a reference -> its runs.
-    :param costs: name of a reference -> FLOPs or any one unit; unknown costs come last.
-    :raises InputError: for a run without a map, no main run or no reference, or as `transfer_matrix`.
-    """
-    named = [*main_runs, *(run for runs in references.values() for run in runs)]
-    problems = [unknown("data map of run", run, maps) for run in dict.fromkeys(named) if run not in maps]
-    problems += [] if main_runs else ["main_runs: received none; at least one run of the main model is needed."]
-    problems += [
-        f"references: '{name}' has no run; give at least one." for name, runs in references.items() if not runs
-    ]
-    problems += [] if references else ["references: received none; give at least one to judge."]
-    if problems:
-        raise InputError("Transfer cannot be judged.", problems)
-    transfer = transfer_matrix({run: maps[run] for run in dict.fromkeys(named)}, fraction=fraction, scores=())
-    pairs = transfer.overlaps
-    overlap = {frozenset(key): j for *key, j in pairs[["run_a", "run_b", "jaccard"]].itertuples(index=False)}
-    chance = float(pairs["jaccard_by_chance"].iloc[0])
-    easy = transfer.ambiguous_sets.set_index("run")["easy_share"]
-    own = [overlap[frozenset(pair)] for pair in combinations(main_runs, 2)]
-    ceiling = min(own) if own else None
-    rows = []
-    for name, runs in references.items():
-        # A main run that is its own reference agrees with itself; only other runs say something.
-        with_main = [overlap[frozenset((run, main))] for run in runs for main in main_runs if run != main]
-        mean = float(np.mean(with_main or [1.0]))
-        rows.append(
-            {
-                "reference": name,
-                "cost": costs.get(name),
-                "overlap": mean,
-                "share_of_ceiling": (mean - chance) / (ceiling - chance) if ceiling and ceiling > chance else None,
-                "easy_share": float(easy[list(runs)].mean()),
-                "good_enough": None if ceiling is None else mean >= ceiling,
-            }
-        )
-    table = pd.DataFrame(rows).astype({"cost": "float64", "share_of_ceiling": "float64", "good_enough": "boolean"})
-    table = table.sort_values("cost", kind="stable", ignore_index=True)
-    good = table[table["good_enough"].fillna(False)]
-    chosen = None if good.empty else str(good["reference"].iloc[0])
-    return Advice(chosen, ceiling, table, tuple([*_sentences(table, chosen, own, chance), *transfer.notes]))
-
-
-def _members(data_map: pd.DataFrame, strategy: str, fraction: float) -> npt.NDArray[np.bool_]:
-    return select_mask(data_map, strategy, fraction)
-
-
-def _rank_correlations(maps: Mapping[str, pd.DataFrame], score: str) -> dict[tuple[str, str], float]:
-    """Spearman's correlation of a score for every pair of runs; NaN where it is constant, missing or null somewhere."""
-    ranks = {run: _centred_ranks(data_map, score) for run, data_map in maps.items()}
-    found = {}
-    for a, b in combinations(maps, 2):
-        first, second = ranks[a], ranks[b]
-        if first is None or second is None:
-            found[a, b] = float("nan")
-        else:
-            found[a, b] = float(np.clip(first @ second, -1, 1))
-    return found
-
-
-def _centred_ranks(data_map: pd.DataFrame, score: str) -> npt.NDArray[np.float64] | None:
+def centred_ranks(data_map: pd.DataFrame, score: str) -> npt.NDArray[np.float64] | None:
     """Ranks, ties at their mean, less their mean and of length 1; None where there is nothing to rank."""
     from scipy import stats
 
     if score not in data_map:
         return None
     values = data_map[score].to_numpy(dtype=float, na_value=np.nan)
-    if np.isnan(values).any() or np.ptp(values) == 0:
+    if len(values) == 0 or np.isnan(values).any() or np.ptp(values) == 0:
         return None
     ranks = stats.rankdata(values)
     ranks -= ranks.mean()
     return np.asarray(ranks / np.linalg.norm(ranks))
 
 
-def _sentences(table: pd.DataFrame, chosen: str | None, own: Sequence[float], chance: float) -> list[str]:
-    best = table.loc[table["overlap"].idxmax()]
-    best_is = (
-        f"{best['reference']} overlaps most with the main model's ambiguous set: {best['overlap']:.2f} (Jaccard; "
-        f"{chance:.2f} by chance)"
-    )
-    sentences = []
-    if not own:
-        sentences.append(
-            f"No second seed of the main model: no ceiling is known, so no reference can be called good enough. "
-            f"{best_is}. A second seed of the main model would settle it."
-        )
-    else:
-        spread = f"{min(own):.2f}" if len(own) == 1 else f"{min(own):.2f} to {max(own):.2f}"
-        ceiling = f"two seeds of the main model overlap by {spread}"
-        if chosen is not None:
-            row = table[table["reference"] == chosen].iloc[0]
-            cheapest = "the cheapest reference" if pd.notna(row["cost"]) else "a reference (of unknown cost)"
-            sentences.append(
-                f"{chosen} is {cheapest} that is good enough: its ambiguous set overlaps with the main model's by "
-                f"{row['overlap']:.2f} (Jaccard; {chance:.2f} by chance), and {ceiling}."
-            )
-        else:
-            sentences.append(f"No reference is as good as another seed of the main model: {best_is}, but {ceiling}.")
-        if len(own) == 1:
-            sentences.append("The ceiling rests on one pair of seeds; more seeds would show its spread.")
-    for row in table.to_dict("records"):
-        if row["easy_share"] > 0.5:
-            sentences.append(
-                f"{row['reference']} looks too weak: {row['easy_share']:.0%} of what it calls ambiguous are examples "
-                "that it finds easiest."
-            )
-    return sentences
+def correlation_of_ranks(a: npt.NDArray[np.float64] | None, b: npt.NDArray[np.float64] | None) -> float:
+    """Spearman's correlation of what `centred_ranks` gave; NaN if either had nothing to rank."""
+    return float("nan") if a is None or b is None else float(np.clip(a @ b, -1, 1))
+
+
+def _of_set(data_map: pd.DataFrame, chosen: MapSet, easy: MapSet, fraction: float) -> dict[str, float]:
+    never = data_map["never_learnt"].to_numpy(dtype=bool) if "never_learnt" in data_map else None
+    hard = select_mask(data_map, "hard", fraction)
+    return {
+        "num_examples": len(data_map),
+        "num_selected": int(chosen.sum()),
+        "easy_share": float((chosen & easy).sum() / chosen.sum()),
+        "easy_share_by_chance": float(easy.mean()),
+        "median_confidence": float(np.median(data_map["confidence"].to_numpy()[chosen])),
+        "hard_share": float((chosen & hard).sum() / chosen.sum()),
+        "never_learnt_share": float("nan") if never is None else float(never[chosen].mean()),
+        "never_learnt_by_chance": float("nan") if never is None else float(never.mean()),
+    }

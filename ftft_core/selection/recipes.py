@@ -2,8 +2,9 @@
 
 A recipe names the run whose map it looks at, any number of conditions that join one another (`conditions`), and then,
 if wanted, a strategy with a fraction of what the conditions leave. Parameters are values, not references to code;
-other runs and subsets are named by the id they had when the recipe was written. A recipe that was stored before a
-field was there means what it meant: conditions are joined by "and", none is negated.
+other runs and subsets are named by the id they had when the recipe was written. The map may be the average of several
+runs' maps. A recipe that was stored before a field was there means what it meant: conditions are joined by "and", none
+is negated, and the map is one run's.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ class Recipe(Config):
 
     source_run: str | None = None
     """Id of the run whose map was looked at; null where no score is used."""
+
+    source_runs: tuple[str, ...] | None = Field(default=None, min_length=2)
+    """Ids of the runs whose maps were averaged, `source_run` the first of them; the map is that one's when null."""
 
     epochs: int | None = Field(default=None, ge=1)
     """Only the first this many counted epochs of that run made the map; all when null."""
@@ -45,6 +49,8 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        if self.source_runs is not None:
+            self._check_source_runs(self.source_runs)
         if self.strategy is None and (self.fraction is not None or self.quotas is not None or self.balance is not None):
             raise ValueError("fraction, quotas and balance need a strategy")
         if self.strategy is None and not self.conditions:
@@ -54,3 +60,11 @@ class Recipe(Config):
             if (self.fraction is None) == (self.quotas is None):
                 raise ValueError("a strategy needs either a fraction or quotas")
         return self
+
+    def _check_source_runs(self, source_runs: tuple[str, ...]) -> None:
+        if len(set(source_runs)) < len(source_runs):
+            raise ValueError(f"source_runs names a run twice; received {', '.join(source_runs)}")
+        if self.source_run != source_runs[0]:
+            raise ValueError(
+                f"source_run must be the first of source_runs; received {self.source_run} and {source_runs[0]}"
+            )

@@ -33,10 +33,17 @@ def in_words(recipe: Recipe, *, run_name: str | None = None, run_names: Mapping[
     else:
         parts.append("all")
     run = run_name or (None if recipe.source_run is None else names.get(recipe.source_run, recipe.source_run))
-    if run is not None:
-        parts.append(f"of run {run}" + (f" at epoch {recipe.epochs}" if recipe.epochs is not None else ""))
+    if recipe.source_runs is not None:
+        averaged = [names.get(each, each) for each in recipe.source_runs]
+        parts.append(f"of the average of runs {', '.join(averaged[:-1])} and {averaged[-1]}" + _at(recipe.epochs))
+    elif run is not None:
+        parts.append(f"of run {run}" + _at(recipe.epochs))
     said = joined_words(recipe.conditions, run_names=names)
     return " ".join(parts) + (f", {said}" if said else "")
+
+
+def _at(epochs: int | None) -> str:
+    return "" if epochs is None else f" at epoch {epochs}"
 
 
 def joined_words(conditions: tuple[Condition, ...], *, run_names: Mapping[str, str] | None = None) -> str:

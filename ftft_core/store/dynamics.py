@@ -147,6 +147,14 @@ def refresh_data_map(connection: Connection, run_no: int) -> None:
     )
 
 
+def runs_with_dynamics(connection: Connection) -> list[str]:
+    """Give the ids of the runs that recorded anything, also where no epoch saw every example yet."""
+    rows = connection.execute(
+        "SELECT run_id FROM base.runs WHERE run_no IN (SELECT run_no FROM base.epochs) ORDER BY run_no"
+    ).fetchall()
+    return [str(run_id) for (run_id,) in rows]
+
+
 def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics, NDArray[np.int64]]:
     """Give a run's dynamics, and the rows of the suite's training split that they speak of.
 

@@ -256,6 +256,7 @@ def source_runs(connection: Connection, reference: str) -> list[str]:
         conditions = [condition for recipe in recipes for condition in recipe.conditions]
         # A condition may look at the map of another run.
         found |= {*rows["run_id"].to_pylist(), *(getattr(item, "run", None) for item in conditions)} - {None}
+        found |= {run for recipe in recipes for run in recipe.source_runs or ()}
         waiting = {operand for item in conditions for operand in getattr(item, "operands", {}).values()} - seen
     return sorted(found)
 

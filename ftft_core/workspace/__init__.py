@@ -17,13 +17,14 @@ from ftft_core.workspace.profiles import Profiles
 from ftft_core.workspace.results import ComparisonReport
 from ftft_core.workspace.runs import RunProgress
 from ftft_core.workspace.subsets import RemadeSubset, SubsetComparison, Subsets
+from ftft_core.workspace.transfers import ProbeReport, TransferReport, Transfers
 
 
-class Workspace(Subsets, Exchange, Profiles, Neighbours, Examples, Doctor):
+class Workspace(Transfers, Subsets, Exchange, Profiles, Neighbours, Examples, Doctor):
     """A folder with `ftft.duckdb` and `runs/`, made if it is not there.
 
     Its methods come from one class per kind of thing: `Suites`, `Plans`, `Runs`, `RunCare`, `Doctor`, `Marks`, `Maps`,
-    `Subsets`, `Results`, `Exchange`, `Profiles`, `Neighbours` and `Examples`.
+    `Subsets`, `Results`, `Transfers`, `Exchange`, `Profiles`, `Neighbours` and `Examples`.
     """
 
 
@@ -32,9 +33,11 @@ __all__ = [
     "MARK_KINDS",
     "REFERENCE_METHODS",
     "ComparisonReport",
+    "ProbeReport",
     "RemadeSubset",
     "RunProgress",
     "SubsetComparison",
     "SubsetRecord",
+    "TransferReport",
     "Workspace",
 ]

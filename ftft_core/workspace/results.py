@@ -1,4 +1,4 @@
-"""What one can learn from finished runs: comparisons and transfer."""
+"""What one can learn from finished runs: comparisons."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from ftft_core.comparison import (
     Comparison,
     RunResult,
     SplitPredictions,
-    Transfer,
     compare_runs,
     conclude,
     cost_table,
-    transfer_matrix,
 )
 from ftft_core.config import METHODS, StopConfig
-from ftft_core.errors import FingerprintError, InputError
 from ftft_core.store import dynamics as dynamics_store
 from ftft_core.store import runs as run_store
 from ftft_core.store import suites as suite_store
 from ftft_core.workspace.maps import Maps
 
 _COSTS = ("train_flops", "train_seconds", "num_optimizer_steps", "num_examples_seen")
+_SELECTING_COSTS = {"train_flops": "selecting_flops", "train_seconds": "selecting_seconds"}
+"""What a run's reference did for its method alone, in the run's own row; a part of the cost."""
 _STOPPING_COSTS = {"train_flops": "stopping_flops", "train_seconds": "stopping_seconds"}
 """What passes over dev cost that decided when a run ends; a part of the cost. Null for runs that know none."""
 
@@ -73,23 +72,6 @@ class Results(Maps):
         comparison = compare_runs(results, splits, labels, baseline=baseline)
         return ComparisonReport(comparison, cost_table(results, baseline=baseline), conclude(comparison))
 
-    def transfer(self, references: Sequence[str], *, fraction: float = 1 / 3) -> Transfer:
-        """Compare the data maps of two or more runs on the same data, keyed by the names of the runs.
-
-        :raises FingerprintError: when they were trained on other data.
-        """
-        runs = [self.run(reference) for reference in references]
-        if len({run["run_id"] for run in runs}) < 2:
-            raise InputError(f"Transfer needs at least two different runs; received {len(runs)}.")
-        fingerprints = {run["training_fingerprint"]: run["name"] for run in runs}
-        if len(fingerprints) > 1:
-            raise FingerprintError(
-                f"The runs {', '.join(fingerprints.values())} were trained on different data, so their maps can't be "
-                "compared; give runs on one suite."
-            )
-        maps = {run["name"]: self.map_frame(run["run_id"]) for run in runs}
-        return transfer_matrix(maps, fraction=fraction)
-
 
 def _result(
     connection: store.Connection, run: Mapping[str, Any], runs: pd.DataFrame, splits: Sequence[ComparedSplit]
@@ -107,7 +89,9 @@ def _result(
     if isinstance(run["reference_run"], str):
         reference = runs[runs["run_id"] == run["reference_run"]].iloc[0]
     parts = [run] if reference is None else [run, reference]
-    flops, seconds, steps, examples_seen = (_sum([_cost(part, name) for part in parts]) for name in _COSTS)
+    flops, seconds, steps, examples_seen = (
+        _sum([*(_cost(part, name) for part in parts), _known(run, _SELECTING_COSTS.get(name))]) for name in _COSTS
+    )
     config = json.loads(run["config"])
     return RunResult(
         run_id=run["run_id"],
@@ -127,6 +111,7 @@ def _result(
             "suite_fingerprint": run["suite_fingerprint"],
             "budget": _budget_in_words(config["budget"]),
             "stop": _stop_in_words(config),
+            "error_weight": config.get("error_weight"),
             **{f"training.{name}": value for name, value in config["training"].items() if name in _TRAINING_FACTS},
         },
     )
@@ -134,9 +119,14 @@ def _result(
 
 def _cost(run: Mapping[str, Any], name: str) -> float:
     """Give one cost of a run, NaN if it is unknown."""
-    parts = [run[name], run.get(_STOPPING_COSTS.get(name, ""))]
-    own, stopping = (np.nan if part is None or pd.isna(part) else float(part) for part in parts)
-    return own + (0.0 if np.isnan(stopping) else stopping)
+    own = run[name]
+    return np.nan if own is None or pd.isna(own) else float(own) + _known(run, _STOPPING_COSTS.get(name))
+
+
+def _known(run: Mapping[str, Any], name: str | None) -> float:
+    """Give a part of the cost that some runs have, 0 for those that have none."""
+    value = None if name is None else run.get(name)
+    return 0.0 if value is None or pd.isna(value) else float(value)
 
 
 def _sum(values: Sequence[float]) -> float | None:

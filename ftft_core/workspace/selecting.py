@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ftft_core.comparison import average_maps
 from ftft_core.dynamics import BoolArray, IdArray
-from ftft_core.errors import InputError, NotFoundError
+from ftft_core.errors import FingerprintError, InputError, NotFoundError
 from ftft_core.selection import (
     Recipe,
     SelectionContext,
@@ -70,6 +72,33 @@ class Selecting(Maps):
         with self.database.reading():
             return recipe_mask(recipe, self._recipe_context(recipe, suite, data_map, map_of))
 
+    def average_frame(self, references: Sequence[str], *, epochs: int | None = None) -> pd.DataFrame:
+        """Give the mean of several runs' map frames, over the examples that all have; see `comparison.average_maps`.
+
+        :param epochs: only the first this many counted epochs of each.
+        :raises RunError: when no epoch of one saw every example yet.
+        :raises FingerprintError: when they were trained on other data.
+        """
+        runs = self.runs_on_same_data(references)
+        return average_maps({str(run["name"]): self.map_frame(run["run_id"], epochs=epochs) for run in runs})
+
+    def runs_on_same_data(self, references: Sequence[str]) -> list[dict[str, Any]]:
+        """Give the rows of two or more runs whose maps can be held against each other.
+
+        :raises InputError: for fewer than two different runs.
+        :raises FingerprintError: when they were trained on other data.
+        """
+        runs = [self.run(reference) for reference in references]
+        if len({run["run_id"] for run in runs}) < 2:
+            raise InputError(f"Transfer needs at least two different runs; received {len(runs)}.")
+        fingerprints = {run["training_fingerprint"]: run["name"] for run in runs}
+        if len(fingerprints) > 1:
+            raise FingerprintError(
+                f"The runs {', '.join(fingerprints.values())} were trained on different data, so their maps can't be "
+                "compared; give runs on one suite."
+            )
+        return list({run["run_id"]: run for run in runs}.values())
+
     def preview_subset(self, recipe: Recipe, *, suite: str | None = None) -> IdArray:
         """Give the ids that a recipe chooses, in file order; nothing is saved.
 
@@ -121,6 +150,9 @@ class Selecting(Maps):
         data_map: pd.DataFrame | None = None,
         map_of: MapOf | None = None,
     ) -> SelectionContext:
+        if recipe.source_runs is not None:
+            frame = self.average_frame(recipe.source_runs, epochs=recipe.epochs) if data_map is None else data_map
+            return self._context(str(self.run(recipe.source_runs[0])["suite"]), frame, map_of)
         if recipe.source_run is not None:
             return self.selection_context(recipe.source_run, epochs=recipe.epochs, data_map=data_map, map_of=map_of)
         suite = suite or self._suite_named_in(recipe)
@@ -178,6 +210,10 @@ class Selecting(Maps):
         if source_run is not None:
             row = self.run(source_run)
             source_run, suite = str(row["run_id"]), str(row["suite"])
+        source_runs = recipe.source_runs
+        if source_runs is not None:
+            assert suite is not None
+            source_runs = tuple(self._check_run(run, suite) for run in source_runs)
         suite = suite or self._suite_named_in(recipe)
         conditions = []
         for condition in recipe.conditions:
@@ -189,7 +225,8 @@ class Selecting(Maps):
                 named = condition.operands.items()
                 update["operands"] = {name: self._check_subset(subset, suite) for name, subset in named}
             conditions.append(condition.model_copy(update=update))
-        return recipe.model_copy(update={"source_run": source_run, "conditions": tuple(conditions)}), suite
+        resolved = {"source_run": source_run, "source_runs": source_runs, "conditions": tuple(conditions)}
+        return recipe.model_copy(update=resolved), suite
 
     def _check_run(self, reference: str, suite: str) -> str:
         try:
@@ -223,5 +260,9 @@ class Selecting(Maps):
 
 def named_runs(recipe: Recipe) -> list[str]:
     """Give the runs whose maps a recipe looks at, as it names them, its own first."""
-    runs = [recipe.source_run, *(getattr(condition, "run", None) for condition in recipe.conditions)]
+    runs = [
+        recipe.source_run,
+        *(recipe.source_runs or ()),
+        *(getattr(condition, "run", None) for condition in recipe.conditions),
+    ]
     return list(dict.fromkeys(run for run in runs if run is not None))
