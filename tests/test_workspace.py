@@ -76,7 +76,7 @@ def test_the_reference_must_be_named_where_it_does_not_follow(workspace: Workspa
     other = selected(workspace, "other", "hard")
     by_two = combined(workspace, f"{other} | ambiguous-33", other, "ambiguous-33")
     by_hand = workspace.save_subset(Recipe(conditions=(IdsCondition(example_ids=("3", "5")),)), suite="toy").subset
-    for subset in (by_two, by_hand, None):
+    for subset in (by_two, by_hand):
         with pytest.raises(InputError, match=r"Method 'ftft' needs to know .* Name the run with --reference"):
             workspace.submit(config(workspace, subset=subset))
         run = workspace.submit(config(workspace, subset=subset, reference="map-run"))
@@ -88,9 +88,9 @@ def test_the_reference_must_be_named_where_it_does_not_follow(workspace: Workspa
 def test_a_reference_on_another_suite_is_refused(workspace: Workspace) -> None:
     workspace.import_dynamics(workspace.dynamics("map-run"), name="alien")
     with pytest.raises(InputError, match="Reference 'alien' is a run on suite 'alien', not on 'toy'"):
-        workspace.submit(config(workspace, reference="alien"))
+        workspace.submit(config(workspace, subset="ambiguous-33", reference="alien"))
     with pytest.raises(NotFoundError, match="There is no run 'map'"):
-        workspace.submit(config(workspace, reference="map"))
+        workspace.submit(config(workspace, subset="ambiguous-33", reference="map"))
 
 
 def test_an_imported_reference_leaves_the_cost_unknown(workspace: Workspace) -> None:

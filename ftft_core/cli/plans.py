@@ -15,7 +15,7 @@ from ftft_core.errors import InputError, RunError
 from ftft_core.planning import Plan, duration_words, flops_words, memory_words
 from ftft_core.workspace import Workspace
 
-_RUN_FIELDS = tuple(name for name in RunConfig.model_fields if name not in {"budget", "training"})
+_RUN_FIELDS = tuple(name for name in RunConfig.model_fields if name not in {"budget", "training", "excluded"})
 _BUDGET_FIELDS = tuple(BudgetConfig.model_fields)
 _TRAINING_FIELDS = tuple(TrainingConfig.model_fields)
 _MOST_SEEDS = 1000

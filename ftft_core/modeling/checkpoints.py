@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import socket
+import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ftft_core.errors import InputError
 
@@ -20,6 +25,9 @@ PACKAGED_MODELS = {
 }
 
 _LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+
+_REMEMBERED_SECONDS = 60.0
+"""Whether the hub can be reached is looked at again after this long."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +113,30 @@ def _download_config(model: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return Path(huggingface_hub.hf_hub_download(model, "config.json"))
+        # Without a network the hub would be asked again and again before what lies here is looked at.
+        return Path(huggingface_hub.hf_hub_download(model, "config.json", local_files_only=not hub_answers()))
     except (OSError, HfHubHTTPError, HFValidationError, ValueError) as failure:
         raise InputError(
             f"Model '{model}' is neither a folder here nor a known short name ({', '.join(PACKAGED_MODELS)}), "
             f"and the hub did not give it ({_first_line(failure)})."
         ) from failure
+
+
+def hub_answers() -> bool:
+    """Whether the hub can be reached; a name that can't be looked up says at once that it can't."""
+    return _is_known_host(int(time.monotonic() / _REMEMBERED_SECONDS))
+
+
+@lru_cache(maxsize=1)
+def _is_known_host(_period: int) -> bool:
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    host = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        return False
+    return True
 
 
 def _first_line(failure: BaseException) -> str:

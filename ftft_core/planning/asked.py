@@ -29,12 +29,11 @@ def as_config(asked: Asked) -> tuple[RunConfig | None, list[str]]:
     except InputError as error:
         problems = error.problems or [error.message]
     rest = {name: value for name, value in values.items() if name in RunConfig.model_fields}
-    for name in list(rest):
-        if name not in {"suite", "model"}:
-            try:
-                parse(RunConfig, {"suite": "s", "model": "m", name: rest[name]}, what="The run")
-            except InputError:
-                rest.pop(name)
+    for name in set(rest) - {"suite", "model"}:
+        if isinstance(rest[name], Mapping):
+            rest[name] = {key: value for key, value in rest[name].items() if _is_right({name: {key: value}})}
+        if not _is_right({name: rest[name]}):
+            rest.pop(name)
     with suppress(InputError):
         return parse(RunConfig, rest, what="The run"), problems
     # Some fields are right alone and wrong together.
@@ -44,6 +43,14 @@ def as_config(asked: Asked) -> tuple[RunConfig | None, list[str]]:
         }
         return parse(RunConfig, kept, what="The run"), problems
     return None, problems
+
+
+def _is_right(values: dict[str, Any]) -> bool:
+    try:
+        parse(RunConfig, {"suite": "s", "model": "m", **values}, what="The run")
+    except InputError:
+        return False
+    return True
 
 
 def _nested(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,12 +27,12 @@ CHECKPOINT_BYTES_PER_PARAMETER = 12
 
 @dataclass(frozen=True)
 class SuiteFacts:
-    """What checks need to know of a suite and the part of it that a run trains on."""
+    """What checks need to know of a suite and of the part of it that a run trains on."""
 
     labels: tuple[str, ...]
     """In the order of the logits."""
-    num_examples: int
-    """Examples that the run trains on."""
+    num_examples: int | None
+    """Examples that the run trains on; None when its subset is not known."""
     longest_words: Callable[[], dict[str, int]]
     """Gives the words of the longest text by split; asked only when it matters, since it reads every text."""
 
@@ -53,7 +53,7 @@ def check_run(config: RunConfig, suite: SuiteFacts | None, machine: Machine, run
     num_parameters = model.num_parameters(config.layers)
     if num_parameters is not None:
         problems += _memory_problems(config, num_parameters, machine)
-        num_logits = 0 if suite is None else suite.num_examples * len(suite.labels)
+        num_logits = 0 if suite is None else (suite.num_examples or 0) * len(suite.labels)
         problems += _disk_problems(config, num_parameters, num_logits, runs)
     return problems
 
@@ -126,8 +126,11 @@ def _length_problems(config: RunConfig, model: ModelFiles, suite: SuiteFacts) ->
 
 def _budget_problems(config: RunConfig, suite: SuiteFacts) -> list[str]:
     """Refuse a budget that ends before what is to stop it can be looked at."""
-    num_steps, steps_per_epoch = config.budget.max_steps, math.ceil(suite.num_examples / config.training.batch_size)
-    if config.stop != "settled" or num_steps is None or num_steps >= EPOCHS_TO_SETTLE * steps_per_epoch:
+    num_steps = config.budget.max_steps
+    if config.stop != "settled" or num_steps is None or suite.num_examples is None:
+        return []
+    steps_per_epoch = math.ceil(suite.num_examples / config.training.batch_size)
+    if num_steps >= EPOCHS_TO_SETTLE * steps_per_epoch:
         return []
     return [
         f"budget: received max_steps {num_steps:,}, but stop settled compares selections from epoch {EPOCHS_TO_SETTLE} "

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ftft_core.errors import InputError
-from ftft_core.modeling.checkpoints import locate_model, read_model_facts
+from ftft_core.modeling.checkpoints import hub_answers, locate_model, read_model_facts
 
 TOKENIZER_FILES = frozenset(
     {
@@ -150,7 +150,7 @@ def _load_config(model: str, location: str) -> dict[str, Any]:
     else:
         import huggingface_hub
 
-        path = Path(huggingface_hub.hf_hub_download(model, "config.json"))
+        path = Path(huggingface_hub.hf_hub_download(model, "config.json", local_files_only=True))
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -159,6 +159,8 @@ def _hub_names(model: str) -> frozenset[str]:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    if not hub_answers():
+        return frozenset()
     try:
         return frozenset(huggingface_hub.HfApi().list_repo_files(model))
     except (OSError, HfHubHTTPError, HFValidationError, ValueError):

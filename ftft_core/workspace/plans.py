@@ -186,8 +186,9 @@ class Plans(WorkspaceBase):
     def _errors(self, run: _Looked, machine: Machine, *, with_warm_up: bool = True) -> list[InputError]:
         """Give every reason why a run can't work, and find the warm-up that tells what it takes."""
         facts = None
-        if run.suite is not None and run.rows is not None:
-            facts = SuiteFacts(run.suite["labels"], run.rows.num_examples, self._longest_words(run.config.suite))
+        if run.suite is not None:
+            num_examples = None if run.rows is None else run.rows.num_examples
+            facts = SuiteFacts(run.suite["labels"], num_examples, self._longest_words(run.config.suite))
         errors = list(run.errors)
         said = {error.message for error in errors}
         problems = check_run(run.config, facts, machine, self._queue.runs)
