@@ -112,13 +112,15 @@ def _download_config(model: str) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    answers = hub_answers()
     try:
         # Without a network the hub would be asked again and again before what lies here is looked at.
-        return Path(huggingface_hub.hf_hub_download(model, "config.json", local_files_only=not hub_answers()))
+        return Path(huggingface_hub.hf_hub_download(model, "config.json", local_files_only=not answers))
     except (OSError, HfHubHTTPError, HFValidationError, ValueError) as failure:
+        why = _first_line(failure) if answers else "it can't be reached, and the model was not downloaded before"
         raise InputError(
             f"Model '{model}' is neither a folder here nor a known short name ({', '.join(PACKAGED_MODELS)}), "
-            f"and the hub did not give it ({_first_line(failure)})."
+            f"and the hub did not give it ({why})."
         ) from failure
 
 
