@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,11 +47,12 @@ class Comparison:
     averages: pd.DataFrame
     """As `rows`, for the unweighted mean over all splits of a role; `split` is "average". Over seeds that have all.
 
-    One column more: `has_seed_noise`, false where the interval leaves it out.
+    Two columns more: `has_seed_noise`, false where the interval leaves it out, and `column`, the id of the method's
+    version (see `runs.column_id`).
     """
 
     marks: pd.DataFrame
-    """In step with `rows`: p_value, p_holm (corrected within each metric), marked, has_seed_noise.
+    """In step with `rows`: p_value, p_holm (corrected within each metric), marked, has_seed_noise, column.
 
     A difference is never marked if its interval leaves out seed noise.
     """
@@ -61,6 +62,12 @@ class Comparison:
 
     notes: tuple[str, ...]
     """One sentence for whatever is missing, was left out, or narrows what the numbers mean."""
+
+    methods: tuple[MethodRuns, ...] = ()
+    """What was compared, in the order of the rows."""
+
+    seeds: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What the means are of: column, run_id, seed, split, role, metric, value, one row per run, split and metric."""
 
     def records(self) -> list[dict[str, Any]]:
         """Rows as JSON takes them: exactly the keys `ROW_COLUMNS`, None for what is missing."""
@@ -121,12 +128,20 @@ def compare_runs(
                 found = _difference(method, its_baseline, names, metric, scores, seed)
                 where = {"split": "average", "role": role, "metric": metric}
                 row = _row(method, where, seed_scores(method, names, metric, scores), found, share)
-                averages.append({**row, "has_seed_noise": found is not None and found.has_seed_noise})
-    notes += _notes_on_seeds(methods, baselines)
+                more = {"has_seed_noise": found is not None and found.has_seed_noise, "column": method.column}
+                averages.append({**row, **more})
+    notes += _notes_on_seeds(methods, baselines) + _notes_on_labels(methods, splits)
     marked = _holm_per_metric(marks, num_resamples, notes)
     groups = group_scores(methods, splits, labels, metrics, scores)
     return Comparison(
-        baseline, _frame(rows), _frame(averages, "has_seed_noise"), marked, groups, tuple(dict.fromkeys(notes))
+        baseline,
+        _frame(rows),
+        _frame(averages, "has_seed_noise", "column"),
+        marked,
+        groups,
+        tuple(dict.fromkeys(notes)),
+        tuple(methods),
+        _seed_frame(methods, splits, metrics, scores),
     )
 
 
@@ -230,11 +245,27 @@ def _mark(
         "metric": where["metric"],
         "p_value": None if found is None or itself else found.p_value,
         "has_seed_noise": found is not None and found.has_seed_noise,
+        "column": method.column,
     }
 
 
+def _seed_frame(
+    methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit], metrics: Sequence[str], scores: Scores
+) -> pd.DataFrame:
+    columns = ["column", "run_id", "seed", "split", "role", "metric", "value"]
+    rows = [
+        (method.column, run.run_id, run.seed, split.name, split.role, metric, scores[run.run_id, split.name, metric][0])
+        for method in methods
+        for run in method.runs
+        for split in splits
+        for metric in metrics
+        if (run.run_id, split.name, metric) in scores
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def _holm_per_metric(tests: Sequence[Mapping[str, Any]], num_resamples: int, notes: list[str]) -> pd.DataFrame:
-    marks = pd.DataFrame(tests, columns=["metric", "p_value", "has_seed_noise"])
+    marks = pd.DataFrame(tests, columns=["metric", "p_value", "has_seed_noise", "column"])
     marks["p_value"] = marks["p_value"].astype("float64")
     marks["p_holm"] = np.nan
     for metric in marks["metric"].unique():
@@ -248,7 +279,7 @@ def _holm_per_metric(tests: Sequence[Mapping[str, Any]], num_resamples: int, not
             )
     marks["has_seed_noise"] = marks["has_seed_noise"].astype(bool)
     marks["marked"] = (marks["p_holm"] <= SIGNIFICANCE) & marks["has_seed_noise"]
-    return marks[["p_value", "p_holm", "marked", "has_seed_noise"]]
+    return marks[["p_value", "p_holm", "marked", "has_seed_noise", "column"]]
 
 
 def _notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None]) -> list[str]:
@@ -267,6 +298,22 @@ def _notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRun
             notes.append(
                 f"{describe(method.key)} has seeds {_numbers(own)} and its baseline {_numbers(other)}: seeds are not "
                 "paired, which makes the interval wider. The same seeds for both would pair them."
+            )
+    return notes
+
+
+def _notes_on_labels(methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit]) -> list[str]:
+    notes = []
+    for split in splits:
+        predicted = next(
+            (run.predictions[split.name] for method in methods for run in method.runs if split.name in run.predictions),
+            None,
+        )
+        held = set() if predicted is None else set(map(str, predicted.labels))
+        if len(held) == 1:
+            notes.append(
+                f"Split '{split.name}' holds one label only ('{held.pop()}'): its accuracy is the share of examples "
+                "called so, and a model that always says so would have 100 %. Read it beside a split with other labels."
             )
     return notes
 

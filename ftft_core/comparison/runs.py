@@ -5,6 +5,7 @@ Owns the plain records that the store fills, and their grouping into methods. Co
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,6 +120,11 @@ class MethodRuns:
         return self.runs[0].facts
 
     @property
+    def column(self) -> str:
+        """Id of these runs as a column of a comparison, see `column_id`."""
+        return column_id(self.runs[0])
+
+    @property
     def mean_flops(self) -> float | None:
         """Mean of the runs' total FLOPs; None unless all are known."""
         return mean_or_none([run.total_flops for run in self.runs])
@@ -142,8 +148,7 @@ def group_runs(runs: Sequence[RunResult]) -> tuple[list[MethodRuns], list[str]]:
     for run in runs:
         if run.method == REFERENCE_METHOD:
             continue
-        facts = tuple(sorted((name, repr(value)) for name, value in run.facts.items()))
-        gathered.setdefault((_key_of(run), facts), []).append(run)
+        gathered.setdefault((key_of(run), _shown_facts(run)), []).append(run)
     groups: list[MethodRuns] = []
     notes: list[str] = []
     for (key, _), members in gathered.items():
@@ -167,10 +172,24 @@ def describe(key: MethodKey) -> str:
     return words + (f", {key.fraction:.4g} of the data)" if key.fraction < 1 else ")")
 
 
-def _key_of(run: RunResult) -> MethodKey:
+def key_of(run: RunResult) -> MethodKey:
+    """Give what names the method of a run."""
     return MethodKey(
         run.method, run.model, run.num_layers, run.reference_model, run.reference_layers, float(run.fraction)
     )
+
+
+def column_id(run: RunResult) -> str:
+    """Name the column that a run belongs to: its method, and letters that follow from all else that must agree.
+
+    The same for all runs that may be averaged, whatever else is compared, so that a link may hold it.
+    """
+    said = repr((key_of(run), _shown_facts(run)))
+    return f"{run.method}-{hashlib.sha256(said.encode()).hexdigest()[:6]}"
+
+
+def _shown_facts(run: RunResult) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, repr(value)) for name, value in run.facts.items()))
 
 
 def _notes_on_kept_apart(groups: Sequence[MethodRuns]) -> list[str]:
@@ -187,8 +206,8 @@ def _notes_on_kept_apart(groups: Sequence[MethodRuns]) -> list[str]:
                 differences.append(f"{name} ({' against '.join(dict.fromkeys(said))})")
         sizes = ", ".join(f"{len(group.runs)} run{'s' * (len(group.runs) != 1)}" for group in alike)
         notes.append(
-            f"{describe(key)} stands in {len(alike)} rows per split ({sizes}), which are not averaged because they "
-            f"differ in {', '.join(differences)}."
+            f"{describe(key)} stands in {len(alike)} columns ({sizes}), which are not averaged because they differ in "
+            f"{', '.join(differences)}."
         )
     return notes
 

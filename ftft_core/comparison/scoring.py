@@ -6,8 +6,8 @@ Owns the alignment of runs by `example_id`, and what is left out of it. Compares
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ def score_all(
     scores: dict[tuple[str, str, str], tuple[float, npt.NDArray[np.float64]]] = {}
     runs = [run for method in methods for run in method.runs]
     for split in splits:
-        usable = _usable_predictions(runs, split.name, notes)
+        usable = usable_predictions(runs, split.name, notes)
         if not usable:
             continue
         prepared = [
@@ -51,26 +51,27 @@ def score_all(
     return scores
 
 
-def _usable_predictions(runs: Sequence[RunResult], split: str, notes: list[str]) -> dict[str, SplitPredictions]:
+def usable_predictions(runs: Sequence[RunResult], split: str, notes: list[str]) -> dict[str, SplitPredictions]:
     """Predictions per run on the same examples in the same order; runs that have others or none get a note."""
     lacking = [run.run_id for run in runs if split not in run.predictions or not len(run.predictions[split].labels)]
     if lacking:
         notes.append(f"Split '{split}': no predictions of {several('run', lacking)}; their means leave it out.")
     found: dict[str, SplitPredictions] = {}
     contents: dict[str, tuple[tuple[str, str], ...]] = {}
+    # Runs mostly share the very arrays of ids and labels: they are put in order once.
+    ordered: dict[tuple[int, int], tuple[_Order, SplitPredictions, tuple[tuple[str, str], ...]]] = {}
     for run in runs:
         if run.run_id in lacking:
             continue
         given = run.predictions[split]
-        order = np.argsort(np.asarray(given.example_ids, dtype=str), kind="stable")
-        found[run.run_id] = SplitPredictions(
-            np.asarray(given.example_ids)[order],
-            np.asarray(given.labels)[order],
-            np.asarray(given.logits)[order],
-            None if given.groups is None else np.asarray(given.groups, dtype=object)[order],
-        )
-        ids, gold = found[run.run_id].example_ids, found[run.run_id].labels
-        contents[run.run_id] = tuple(zip(map(str, ids), map(str, gold), strict=True))
+        shared = (id(given.example_ids), id(given.labels))
+        if shared not in ordered:
+            order = np.argsort(np.asarray(given.example_ids, dtype=str), kind="stable")
+            first = _in_order(given, order)
+            content = tuple(zip(map(str, first.example_ids), map(str, first.labels), strict=True))
+            ordered[shared] = (order, first, content)
+        order, first, contents[run.run_id] = ordered[shared]
+        found[run.run_id] = replace(_in_order(given, order), example_ids=first.example_ids, labels=first.labels)
     if len(set(contents.values())) > 1:
         sizes = list(contents.values())
         usual = max(contents.values(), key=lambda content: (sizes.count(content), len(content)))
@@ -81,6 +82,18 @@ def _usable_predictions(runs: Sequence[RunResult], split: str, notes: list[str])
         )
         found = {run_id: predictions for run_id, predictions in found.items() if run_id not in strange}
     return found
+
+
+_Order: TypeAlias = npt.NDArray[np.int64]
+
+
+def _in_order(given: SplitPredictions, order: _Order) -> SplitPredictions:
+    return SplitPredictions(
+        np.asarray(given.example_ids)[order],
+        np.asarray(given.labels)[order],
+        np.asarray(given.logits)[order],
+        None if given.groups is None else np.asarray(given.groups, dtype=object)[order],
+    )
 
 
 def seed_scores(method: MethodRuns, splits: Sequence[str], metric: str, scores: Scores) -> SeedScores | None:

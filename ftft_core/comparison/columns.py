@@ -1,0 +1,172 @@
+"""The columns of a comparison: methods in their versions, their names, and the seeds that are missing in them.
+
+Owns what tells two versions of a method apart, in words. Which runs may be averaged is `runs`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ftft_core.comparison.runs import MethodKey, MethodRuns, RunResult, column_id, group_runs
+
+FACT_TITLES = {
+    "suite_fingerprint": "data",
+    "training.learning_rate": "learning rate",
+    "training.batch_size": "batch of",
+    "training.weight_decay": "weight decay",
+    "training.warmup_fraction": "warm-up",
+    "training.gradient_clip_norm": "gradients clipped at",
+    "training.max_length": "longest text",
+    "reference.budget": "reference",
+    "reference.stop": "reference stops",
+    "error_weight": "errors weigh",
+}
+"""Fact -> words before its value in a column's head; others stand with their own name, or with none."""
+
+_BARE = ("budget", "subset")
+_NUM_FINGERPRINT_LETTERS = 6
+
+
+@dataclass(frozen=True)
+class MissingRun:
+    """A run that would count in a comparison, had it finished."""
+
+    run_id: str
+    name: str
+    seed: int
+    status: str
+    """failed, lost, cancelled, queued or running."""
+    message: str
+
+    @property
+    def words(self) -> str:
+        """What became of it: "seed 2 failed: the disk is full"."""
+        said = f"seed {self.seed} {'is ' if self.status in ('queued', 'running', 'lost') else ''}{self.status}"
+        return f"{said}: {self.message}" if self.message else said
+
+
+@dataclass(frozen=True)
+class Column:
+    """A version of a method: runs that differ by nothing but the seed, and those that are missing."""
+
+    column: str
+    """Id, the same whatever else is compared."""
+    key: MethodKey
+    title: str
+    """The method's name."""
+    detail: str
+    """What tells it apart from other columns; empty where its method says it all."""
+    facts: Mapping[str, object]
+    runs: tuple[RunResult, ...]
+    missing: tuple[MissingRun, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Title and detail in one line."""
+        return f"{self.title} ({self.detail})" if self.detail else self.title
+
+    @property
+    def num_seeds(self) -> int:
+        """Seeds whose runs have finished."""
+        return len(self.runs)
+
+    @property
+    def num_wanted(self) -> int:
+        """Seeds whose runs have finished or were begun."""
+        return len({run.seed for run in self.runs} | {run.seed for run in self.missing})
+
+
+def make_columns(
+    methods: Sequence[MethodRuns], unfinished: Sequence[tuple[RunResult, MissingRun]] = ()
+) -> tuple[Column, ...]:
+    """Give the columns of what was compared, then those of which no run has finished.
+
+    :param unfinished: runs that have not finished, without predictions, and what became of them.
+    """
+    missing: dict[str, list[MissingRun]] = {}
+    for run, what in unfinished:
+        missing.setdefault(column_id(run), []).append(what)
+    groups = {column_id(method.runs[0]): method for method in methods}
+    empty, _ = group_runs([run for run, _ in unfinished if column_id(run) not in groups])
+    every = {**groups, **{column_id(method.runs[0]): method for method in empty}}
+    details = _details(list(every.values()))
+    columns = []
+    for (column, method), detail in zip(every.items(), details, strict=True):
+        runs = groups[column].runs if column in groups else ()
+        have = {run.seed for run in runs}
+        # A seed that failed once and was run again is not missing; of several tries the last is told.
+        lacking = {what.seed: what for what in missing.get(column, ()) if what.seed not in have}
+        absent = tuple(lacking[seed] for seed in sorted(lacking))
+        if runs or absent:
+            columns.append(Column(column, method.key, method.key.method, detail, method.facts, runs, absent))
+    return tuple(columns)
+
+
+def fact_words(name: str, value: object) -> str:
+    """Word one fact as a column's head says it: "learning rate 2e-05", "3 epochs", "data 81c0f2"."""
+    if name == "suite_fingerprint":
+        return f"data {str(value)[:_NUM_FINGERPRINT_LETTERS]}"
+    if name == "budget":
+        return _budget_words(str(value))
+    if name == "reference.budget":
+        return f"reference {_budget_words(str(value))}"
+    if name == "stop":
+        return "whole budget" if value in (None, "none") else str(value)
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    if name in _BARE:
+        return shown
+    return f"{FACT_TITLES.get(name, name.rpartition('.')[2].replace('_', ' '))} {shown}"
+
+
+def _budget_words(budget: str) -> str:
+    """Turn "epochs 3" into "3 epochs", "max_steps 40" into "40 steps"."""
+    name, _, amount = budget.partition(" ")
+    unit = {"epochs": "epoch", "max_steps": "step"}.get(name)
+    if unit is None:
+        return budget.replace("_", " ")
+    return f"{amount} {unit}{'s' * (amount != '1')}"
+
+
+def _details(methods: Sequence[MethodRuns]) -> list[str]:
+    models = {(method.key.model, method.key.num_layers) for method in methods}
+    details = []
+    for method in methods:
+        key = method.key
+        namesakes = [other for other in methods if other.key.method == key.method]
+        parts = [f"{short_model(key.model)}, {key.num_layers} layers"] if len(models) > 1 else []
+        if len({(other.key.reference_model, other.key.reference_layers) for other in namesakes}) > 1:
+            parts.append(reference_words(key))
+        if len({other.key.fraction for other in namesakes}) > 1:
+            parts.append(f"{100 * key.fraction:.4g} %")
+        parts += _facts_apart(method, [other for other in namesakes if other.key == key])
+        details.append("; ".join(parts))
+    return details
+
+
+def _facts_apart(method: MethodRuns, alike: Sequence[MethodRuns]) -> list[str]:
+    names = dict.fromkeys(name for other in alike for name in other.facts)
+    apart = [name for name in names if len({repr(other.facts.get(name, _ABSENT)) for other in alike}) > 1]
+    return [
+        fact_words(name, method.facts[name])
+        if name in method.facts
+        else f"{FACT_TITLES.get(name, name.replace('_', ' '))} not stated"
+        for name in apart
+    ]
+
+
+_ABSENT: Any = object()
+
+
+def reference_words(key: MethodKey) -> str:
+    """Word a method's reference: "from MiniLM, 2 layers"."""
+    if key.reference_model is None:
+        return "no reference"
+    layers = f", {key.reference_layers} layers" if key.reference_layers is not None else ""
+    return f"from {short_model(key.reference_model)}{layers}"
+
+
+def short_model(model: str) -> str:
+    """Last part of a model's path or hub name."""
+    return model.rstrip("/").rpartition("/")[2] or model

@@ -1,0 +1,71 @@
+"""Scores against what was spent so far: learning curves over cost, and when a method reaches another's best.
+
+Owns means of curves over seeds and what is read off them. Where the points of a curve come from is `workspace`'s.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ftft_core.errors import InputError
+
+POINT_COLUMNS = ("column", "run_id", "seed", "step", "cost", "value")
+"""Columns of a curve's points: `cost` is all that was spent up to `step`, reference included, in FLOPs; `value` the
+score there. The last point of a run is the model that it kept."""
+
+CURVE_COLUMNS = ("column", "cost", "mean", "std", "num_seeds")
+
+
+def mean_curves(points: pd.DataFrame) -> pd.DataFrame:
+    """Mean of curves over seeds, at the places that all of a method's runs have.
+
+    Runs of one method look at the same steps, but where one stops early or keeps an earlier model its last point lies
+    elsewhere: the last points of all are taken together, and of the others those at steps that every run has.
+
+    :param points: `POINT_COLUMNS`, and `is_end` for the model that a run kept.
+    :returns: `CURVE_COLUMNS` and `is_end`, by method in the order of cost; `std` over seeds (ddof 1), NaN of one.
+    """
+    rows = []
+    for column, of_method in points.groupby("column", sort=False):
+        num_seeds = of_method["run_id"].nunique()
+        ends = of_method[of_method["is_end"]]
+        looks = of_method[~of_method["is_end"]]
+        places = [(step, False, at_step) for step, at_step in looks.groupby("step")]
+        places += [(None, True, ends)] if len(ends) else []
+        for _, is_end, found in places:
+            if found["run_id"].nunique() < num_seeds:
+                continue
+            values = found["value"].to_numpy(dtype=float)
+            std = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+            rows.append((column, float(found["cost"].mean()), float(values.mean()), std, num_seeds, is_end))
+    frame = pd.DataFrame(rows, columns=[*CURVE_COLUMNS, "is_end"])
+    order = {column: place for place, column in enumerate(dict.fromkeys(points["column"]))}
+    return frame.sort_values(
+        ["column", "cost"], key=lambda values: values.map(order) if values.name == "column" else values, kind="stable"
+    ).reset_index(drop=True)
+
+
+def first_reach(curves: pd.DataFrame, baseline: str, *, higher_is_better: bool = True) -> pd.DataFrame:
+    """Say at which share of the baseline's whole cost each method's mean curve first reaches the baseline's best.
+
+    The best is the best mean of any place of the baseline's curve, and a method reaches it at the first of its own
+    places that is at least as good: nothing is interpolated, so the share is at most too high.
+
+    :param curves: from `mean_curves`; :param baseline: one of its columns.
+    :returns: one row per method: column, target, best (its own), cost, share (NaN where it never reaches it).
+    :raises InputError: if the baseline has no curve.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    of_baseline = curves[curves["column"] == baseline]
+    if of_baseline.empty:
+        raise InputError(f"The baseline '{baseline}' has no curve to compare with; it needs a finished run.")
+    target = float(sign * (sign * of_baseline["mean"]).max())
+    whole = float(of_baseline["cost"].max())
+    rows = []
+    for column, curve in curves.groupby("column", sort=False):
+        reached = curve[sign * curve["mean"] >= sign * target]
+        cost = float(reached["cost"].min()) if len(reached) else float("nan")
+        best = float(sign * (sign * curve["mean"]).max())
+        rows.append((column, target, best, cost, cost / whole if whole else np.nan))
+    return pd.DataFrame(rows, columns=["column", "target", "best", "cost", "share"])
