@@ -201,6 +201,16 @@ STOP_FIELDS = {
 """The fields that belong to each way to stop."""
 
 
+class ExcludedExamples(Config):
+    """The examples that a run leaves out because they are excluded from training."""
+
+    num_examples: int = Field(ge=1)
+    """How many they are, of those that the run would train on otherwise."""
+
+    fingerprint: str
+    """Tells them from other ones."""
+
+
 class RunConfig(StopConfig):
     """A run: a model fine-tuned on a suite's training examples, or on a subset of them."""
 
@@ -228,6 +238,9 @@ class RunConfig(StopConfig):
     error_pass: bool = False
     """Predict all training examples after the first epoch, so that the run can be the reference of a jtt run, which is
     charged for it; true or false. It changes nothing in the run itself."""
+
+    excluded: ExcludedExamples | None = None
+    """What is left out because it is excluded from training; set when the run is queued."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the classification head, the order of the examples, and dropout."""

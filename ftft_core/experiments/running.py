@@ -190,6 +190,7 @@ def _identity(config: RunConfig, sizes: Mapping[str, int]) -> str:
     values = config.model_dump(mode="json", exclude={"name": True, "training": {"checkpoint_seconds", "snapshots"}})
     num_examples = sizes.get(config.subset or config.suite)
     if num_examples is not None:
+        num_examples -= config.excluded.num_examples if config.excluded else 0
         num_steps = config.budget.num_steps(num_examples, config.training.batch_size)
         values["budget"] = {"max_flops": config.budget.max_flops, "max_steps": num_steps}
     return json.dumps(values, sort_keys=True)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ftft_core import store
-from ftft_core.config import BudgetConfig, RunConfig
+from ftft_core.config import BudgetConfig, ExcludedExamples, RunConfig
 from ftft_core.errors import InputError, NotFoundError
 from ftft_core.methods import GUIDED_METHODS, METHODS, REFERENCE_METHODS
 from ftft_core.modeling.checkpoints import count_layers, locate_model
 from ftft_core.planning import TrainingRows
+from ftft_core.store import marks as mark_store
 from ftft_core.store import runs as run_store
 from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
@@ -50,6 +56,8 @@ def resolve_all(connection: store.Connection, config: RunConfig) -> tuple[RunCon
         has_suite = False
     source_run, subset_errors = _resolve_subset(connection, config, found, has_suite=has_suite)
     errors += subset_errors
+    if has_suite and not subset_errors:
+        found["excluded"] = read_training_rows(connection, config).excluded
     reference = config.reference or (source_run if config.method in REFERENCE_METHODS else None)
     if reference is not None:
         try:
@@ -130,21 +138,63 @@ def read_suite_of_run(connection: store.Connection, workspace: Path, suite: str)
     }
 
 
+@dataclass(frozen=True)
+class WeightedRows:
+    """Rows of a suite's training split that a run trains on."""
+
+    positions: NDArray[np.int64] | None
+    """(n,) ascending; None for all of them."""
+    weights: NDArray[np.float64] | None
+    """(n,) weights of the loss; None for all of the split."""
+    num_train: int
+    """Examples of the whole split."""
+    excluded: ExcludedExamples | None
+    """What is left out since it is excluded from training."""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the training split that was asked for, in [0, 1]; what is excluded counts as asked for."""
+        if self.positions is None:
+            return 1.0
+        return (len(self.positions) + (self.excluded.num_examples if self.excluded else 0)) / self.num_train
+
+
+def read_training_rows(connection: store.Connection, config: RunConfig) -> WeightedRows:
+    """Give the rows of a run's subset, or of the whole split, without those that are excluded from training.
+
+    :raises NotFoundError: when there is no such suite or subset.
+    """
+    splits = suite_store.list_splits(connection, config.suite).set_index("role")
+    num_train = int(splits.loc["train", "num_examples"])
+    excluded = mark_store.excluded_positions(connection, suite_store.find_suite(connection, config.suite))
+    if config.subset is None:
+        positions, weights = np.arange(num_train), np.ones(num_train)
+    else:
+        positions, weights = subset_store.read_subset_members(connection, config.subset)
+    is_left_out = np.isin(positions, excluded)
+    if not is_left_out.any():
+        is_whole = config.subset is None
+        return WeightedRows(None if is_whole else positions, None if is_whole else weights, num_train, None)
+    digest = hashlib.sha256(np.sort(positions[is_left_out]).astype("<i8").tobytes()).hexdigest()
+    left_out = ExcludedExamples(num_examples=int(is_left_out.sum()), fingerprint=digest[:16])
+    return WeightedRows(positions[~is_left_out], weights[~is_left_out], num_train, left_out)
+
+
 def read_rows(connection: store.Connection, config: RunConfig, suite: Mapping[str, Any]) -> TrainingRows:
     """Give the examples that a run trains on.
 
     :raises InputError: when there is no such subset of the suite, or nothing in it.
     """
-    if config.subset is None:
-        return TrainingRows(suite["num_train"])
-    if subset_store.read_subset(connection, config.subset)["suite"] != suite["name"]:
+    if config.subset is not None and subset_store.read_subset(connection, config.subset)["suite"] != suite["name"]:
         raise InputError(f"Subset '{config.subset}' is of another suite.")
-    positions, weights = subset_store.read_subset_members(connection, config.subset)
-    if len(positions) == 0 or not weights.sum() > 0:
-        raise InputError(
-            f"Subset '{config.subset}' holds no example with a weight above 0; there is nothing to train on."
-        )
-    return TrainingRows(len(positions), positions)
+    rows = read_training_rows(connection, config)
+    if rows.positions is None or rows.weights is None:
+        return TrainingRows(rows.num_train)
+    if len(rows.positions) == 0 or not rows.weights.sum() > 0:
+        what = "The training split" if config.subset is None else f"Subset '{config.subset}'"
+        but = ", those excluded from training left out" if rows.excluded else ""
+        raise InputError(f"{what} holds no example with a weight above 0{but}; there is nothing to train on.")
+    return TrainingRows(len(rows.positions), rows.positions)
 
 
 def full_budget(connection: store.Connection, config: RunConfig, num_train: int) -> tuple[int | None, str]:

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from ftft_core import store
 from ftft_core.config import RunConfig
 from ftft_core.errors import InputError, RunError
 from ftft_core.metrics import METRICS
@@ -22,7 +21,7 @@ from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
 from ftft_core.workspace.guides import make_guide
 from ftft_core.workspace.plans import Plans
-from ftft_core.workspace.resolving import resolved
+from ftft_core.workspace.resolving import read_training_rows, resolved
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,13 @@ class Runs(Plans):
                     f"Suite '{config.suite}' has no texts (it came with imported dynamics), so nothing can be trained "
                     "on it; add the data with `ftft suite add` and import the dynamics with --suite."
                 )
-            subset_no, subset, fraction = _read_subset(connection, config)
+            subset_no = None if config.subset is None else subset_store.find_subset(connection, config.subset)[0]
+            rows = read_training_rows(connection, config)
             guide = make_guide(
                 connection,
                 config,
                 folder_of=self._queue.folder,
-                positions=None if subset is None else subset["position"].to_numpy(),
+                positions=rows.positions,
                 fingerprint=facts["training_fingerprint"],
             )
             reference_no = None if config.reference is None else run_store.find_run(connection, config.reference)[0]
@@ -102,7 +102,7 @@ class Runs(Plans):
                     "method": config.method,
                     "seed": config.seed,
                     "reference_run_no": reference_no,
-                    "fraction": fraction,
+                    "fraction": rows.fraction,
                     "selecting_flops": 0.0 if guide is None else guide.flops,
                     "selecting_seconds": 0.0 if guide is None else guide.seconds,
                     "config": config.model_dump_json(),
@@ -116,7 +116,7 @@ class Runs(Plans):
                 "suite_fingerprint": facts["fingerprint"],
                 "config": config.model_dump(mode="json"),
             },
-            subset=subset,
+            subset=None if rows.positions is None else pa.table({"position": rows.positions, "weight": rows.weights}),
             guide=None if guide is None else guide.table,
         )
         self.keep_expected(run_id, expected)
@@ -233,17 +233,6 @@ class Runs(Plans):
             left = folder.read_progress().get("seconds_left")
             rows.append((folder.run_id, names.get(folder.run_id, folder.run_id), status, position, left))
         return pd.DataFrame(rows, columns=["run_id", "name", "status", "position", "seconds_left"])
-
-
-def _read_subset(connection: store.Connection, config: RunConfig) -> tuple[int | None, pa.Table | None, float]:
-    """Give number, table of positions and weights, and share of the training data."""
-    if config.subset is None:
-        return None, None, 1.0
-    subset_no, _ = subset_store.find_subset(connection, config.subset)
-    examples = subset_store.read_subset_examples(connection, config.subset)
-    splits = suite_store.list_splits(connection, config.suite).set_index("role")
-    table = pa.table({"position": examples["position"].to_numpy(), "weight": examples["weight"].to_numpy()})
-    return subset_no, table, len(examples) / int(splits.loc["train", "num_examples"])
 
 
 def _run_name(config: RunConfig, num_layers: int) -> str:
