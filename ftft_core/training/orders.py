@@ -30,9 +30,9 @@ class CurriculumOrder(BatchOrder):
     """Easy examples first: a pool that grows linearly with the steps, from a third of the examples to all of them.
 
     An epoch has as many steps as without a curriculum. Each step draws from the pool as it is then, or was a few steps
-    before: of its examples those that this epoch saw least often, at random. So no example of the pool is favoured, and
-    from the step on at which the pool holds all examples, epochs are those of `BatchOrder`. An epoch may see some
-    examples twice and others never; it then counts in no data map. Linear growth is that of Platanios et al. 2019,
+    before: of its examples those that this epoch saw least often, at random. So no example of the pool is favoured, an
+    epoch sees every example once if the pool grows fast enough, and epochs that begin with all examples are those of
+    `BatchOrder`. Others see some examples twice and some never, and count in no data map. Linear growth is that of Platanios et al. 2019,
     whose first pool is smaller.
     """
 
@@ -42,7 +42,7 @@ class CurriculumOrder(BatchOrder):
     """The budget B, in optimizer steps."""
 
     def pool_size(self, step: int) -> int:
-        """Give the number of examples, the easiest ones, that step `step` (from 0) may draw from."""
+        """Give the number of examples, the easiest ones, that step `step` may draw from; steps are numbered from 1."""
         num_examples = len(self.lengths)
         grown = min(1.0, step / (GROWTH_SHARE * self.num_steps))
         size = round((START_SHARE + (1 - START_SHARE) * grown) * num_examples)
@@ -52,7 +52,7 @@ class CurriculumOrder(BatchOrder):
     def epoch(self, epoch: int) -> list[Batch]:
         """Give the batches of one epoch, in order."""
         first = epoch * self.steps_per_epoch
-        if self.pool_size(first) == len(self.lengths):
+        if self.pool_size(first + 1) == len(self.lengths):
             return super().epoch(epoch)
         generator = np.random.default_rng([self.seed, epoch])
         padded = padded_lengths(self.lengths)
@@ -61,8 +61,11 @@ class CurriculumOrder(BatchOrder):
         cut: list[NDArray[np.int64]] = []
         left = len(self.lengths)
         while left:
-            pool = easiest_first[: self.pool_size(first + len(cut))]
-            num_batches = max(1, min(self.steps_per_epoch // _STRETCHES, len(pool) // self.batch_size))
+            pool = easiest_first[: self.pool_size(first + len(cut) + 1)]
+            num_unseen = int((times_seen[pool] == 0).sum())
+            # As long as every example may yet be seen once, none is drawn twice only because the pool grows late.
+            enough = num_unseen if times_seen.max() < 2 else len(pool)
+            num_batches = max(1, min(self.steps_per_epoch // _STRETCHES, enough // self.batch_size))
             drawn = np.lexsort((generator.random(len(pool)), times_seen[pool]))[: num_batches * self.batch_size]
             rows = pool[drawn][:left]
             times_seen[rows] += 1
