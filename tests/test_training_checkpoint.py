@@ -181,7 +181,8 @@ def test_a_killed_process_is_resumed_to_the_same_bits(tmp_path: Path, tiny_model
         *(safetensors.torch.load_file(run.model / "model.safetensors") for run in (folder, uninterrupted))
     )
     names = {path.name for path in folder.path.iterdir()}
-    assert names == {"run.json", "state.json", "progress.json", "history.jsonl", "log.txt", "outbox", "model"}
+    kept = {"run.json", "state.json", "progress.json", "history.jsonl", "log.txt", "outbox", "model"}
+    assert names == {*kept, ".training.lock"}
     assert all(path.suffix == ".parquet" and path.name[0] != "." for path in folder.outbox.iterdir())
     assert [record["step"] for record in folder.read_history() if record["kind"] == "step"] == list(range(1, 73))
 

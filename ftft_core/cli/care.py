@@ -9,6 +9,7 @@ from ftft_core.cli.output import print_json, print_table, print_text
 from ftft_core.cli.runs import runs_group
 from ftft_core.errors import InputError
 from ftft_core.run_folder import in_bytes
+from ftft_core.workspace import Workspace
 
 
 @runs_group.command("remove")
@@ -32,7 +33,7 @@ def remove(settings: Settings, run: str) -> None:
 @pass_settings
 def trash(settings: Settings) -> None:
     """List the removed runs, last removed first, with what they take on disk."""
-    removed = settings.open().removed_runs()
+    removed = Workspace(settings.workspace).removed_runs()
     if settings.as_json:
         print_json(removed)
     elif removed.empty:
@@ -61,7 +62,8 @@ def restore(settings: Settings, run: str) -> None:
 @pass_settings
 def purge(settings: Settings, runs: tuple[str, ...], everything: bool) -> None:
     """Delete removed runs for good; their space on disk is freed."""
-    workspace = settings.open()
+    # Nothing is taken in before: on a full disk, purging is what makes room for it.
+    workspace = Workspace(settings.workspace)
     if bool(runs) == everything:
         raise InputError("Name the removed runs to delete for good, or give --all; `ftft runs trash` lists them.")
     purged = workspace.removed_runs()["run_id"].tolist() if everything else list(runs)

@@ -18,7 +18,7 @@ import filelock
 import psutil
 
 from ftft_core.errors import RunError, WorkspaceBusyError
-from ftft_core.run_folder import ENDED, LOST_MESSAGE, RESUMABLE, RunFolder, run_folders, write_json
+from ftft_core.run_folder import ENDED, RESUMABLE, RunFolder, run_folders, write_json
 
 _LOCK_SECONDS = 30
 
@@ -135,7 +135,9 @@ class Queue:
         if state["status"] == "lost" and folder.read_state()["status"] == "running":
             with self.changing():
                 if folder.true_state()["status"] == "lost":
-                    folder.set_status("lost", LOST_MESSAGE, **_facts(folder.read_state()))
+                    # On a full disk it is not recorded, but told all the same.
+                    with suppress(OSError):
+                        folder.set_status("lost", state["message"], **_facts(folder.read_state()))
         return state
 
     def cancel(self, folder: RunFolder) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -11,12 +10,11 @@ from contextlib import suppress
 import filelock
 
 from ftft_core.jobs.queue import Queue, child_environment
-from ftft_core.run_folder import RunFolder
+from ftft_core.run_folder import RunFolder, last_word
 
 _POLL_SECONDS = 0.2
 _IDLE_SECONDS = 3.0
 _LOCK_SECONDS = 2.0
-_LOG_LINES = 15
 
 
 def work_off(queue: Queue) -> None:
@@ -71,19 +69,9 @@ def train(queue: Queue, folder: RunFolder) -> None:
         # Claimed for the child at once, so that nobody takes the run for waiting while the child still imports.
         folder.claim("starting", pid=process.pid)
     status = process.wait()
-    with queue.changing(), suppress(FileNotFoundError):  # The run may have been removed.
+    # The run may have been removed, or the disk be full: whoever looks is told so all the same.
+    with queue.changing(), suppress(OSError):
         state = folder.read_state()
         # Somebody who looked in between may have recorded the run as lost already; here the reason is known.
         if state["status"] in {"running", "lost"}:
-            folder.set_status(*_last_word(folder, status))
-
-
-def _last_word(folder: RunFolder, status: int) -> tuple[str, str]:
-    """Status and message for a training process that ended without recording its end."""
-    if status < 0:
-        name = signal.Signals(-status).name
-        hint = " (often: out of memory)" if name == "SIGKILL" else ""
-        return "lost", f"the training process was ended by {name}{hint}; resume goes on from its newest checkpoint"
-    lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    last = next((line for line in reversed(lines[-_LOG_LINES:]) if line.strip()), "it printed nothing")
-    return "failed", f"the training process ended with status {status}: {last.strip()}"
+            folder.set_status(*last_word(folder, status))

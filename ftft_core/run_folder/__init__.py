@@ -1,10 +1,11 @@
 """The folder of a run: what a training process writes, and what everyone reads to know how the run is doing.
 
 `folder` names the files and their formats, `files` has them appear whole or not at all, `processes` tells whether a
-process is the one that was meant, and `trouble` words what machines run out of. Nothing here knows the database, nor
-how training works.
+process is the one that was meant, `trouble` words what machines run out of, and `endings` why a process ended. Nothing
+here knows the database, nor how training works.
 """
 
+from ftft_core.run_folder.endings import last_word
 from ftft_core.run_folder.files import read_json, stale_files, sync_file, sync_folder, write_json, write_parquet
 from ftft_core.run_folder.folder import (
     ENDED,
@@ -32,6 +33,7 @@ __all__ = [
     "in_bytes",
     "is_alive",
     "is_stopped",
+    "last_word",
     "read_json",
     "run_folders",
     "stale_files",

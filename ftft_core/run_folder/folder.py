@@ -38,7 +38,7 @@ import pyarrow as pa
 
 from ftft_core.run_folder.files import read_json, stale_files, sync_folder, write_json, write_parquet
 from ftft_core.run_folder.processes import boot_id, count_oom_kills, identify, is_alive, is_stopped
-from ftft_core.run_folder.trouble import LOW_MIB, disk_full_words, free_mib
+from ftft_core.run_folder.trouble import LOW_MIB, disk_full_words, free_mib, refused_words
 
 STATUSES = ("queued", "running", "finished", "failed", "cancelled", "lost")
 ENDED = frozenset({"finished", "failed", "cancelled", "lost"})
@@ -48,7 +48,7 @@ _SILENCE_SECONDS = 600.0
 """A run on another machine that wrote no progress for this long is taken for lost."""
 
 _RESERVE_BYTES = 65536
-_KEPT_FACTS = ("device",)
+_KEPT_FACTS = ("device", "runs_on")
 """Facts of a state that stay when a process claims the run."""
 
 LOST_MESSAGE = "the training process ended without a word (killed, out of memory, or power loss); resume the run"
@@ -173,7 +173,7 @@ class RunFolder:
             # The process may have written its last word between the two looks.
             state = self.read_state()
             if state["status"] == "running" and not self._is_alive(state):
-                return {**state, "status": "lost", "message": self._why_lost(state)}
+                return {**state, "status": "lost", "message": self.why_lost(state)}
         elif self.runs_here(state) and is_stopped(state["pid"]):
             return {**state, "message": f"its process is paused; `kill -CONT {state['pid']}` lets it go on"}
         return state
@@ -188,12 +188,14 @@ class RunFolder:
             return bool(abs(time.time() - written) < _SILENCE_SECONDS)
         return is_alive(state)
 
-    def _why_lost(self, state: dict[str, Any]) -> str:
+    def why_lost(self, state: dict[str, Any]) -> str:
         """Say what probably ended a process that could not say it."""
         if not self.runs_here(state):
             return LOST_MESSAGE
         if free_mib(self.path) < LOW_MIB:
             return f"the training process ended without a word, and {disk_full_words(self.path)}"
+        if not os.access(self.path, os.W_OK):
+            return f"the training process ended without a word, and {refused_words(self.path)}"
         if state.get("boot") not in (None, boot_id()):
             return "the machine was restarted, or lost power, while the run trained; resume the run"
         kills = count_oom_kills()

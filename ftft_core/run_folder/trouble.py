@@ -15,19 +15,54 @@ _MEMORY_WORDS = (
 )
 """Libraries raise errors of their own kinds; what the system said stands in their text."""
 
+_DEVICE_WORDS = ("CUDA", "HIP", "MPS", "XPU")
+_REFUSALS = {errno.EROFS, errno.EACCES, errno.EPERM}
+
 LOW_MIB = 4.0
 """With less room than this, whoever ended without a word probably could not write it."""
 
 
-def trouble_in_words(error: BaseException | str, folder: Path) -> str | None:
-    """Say that the disk is full or memory ran out, and what to do; None for another error.
+def trouble_in_words(error: BaseException | str, folder: Path, *, batch_size: int | None = None) -> str | None:
+    """Say what the machine ran out of or refused, and what to do; None for another error.
 
     :param error: or the last words of a process.
     :param folder: on the disk in question.
+    :param batch_size: that of the run, named where a smaller one would help.
     """
     if is_disk_full(error):
         return disk_full_words(folder)
-    return MEMORY_WORDS if is_out_of_memory(error) else None
+    if is_out_of_memory(error):
+        return memory_words(error, batch_size=batch_size)
+    if isinstance(error, str):
+        return None
+    for each in _chain(error):
+        if isinstance(each, OSError) and each.errno in _REFUSALS:
+            return refused_words(folder, each)
+        if isinstance(each, FileNotFoundError) and "outbox" in Path(str(each.filename)).parts:
+            return (
+                f"the run's outbox {Path(str(each.filename)).parent} is gone: somebody removed it; resume the run, "
+                "which makes it again and goes on from the newest checkpoint"
+            )
+    return None
+
+
+def memory_words(error: BaseException | str, *, batch_size: int | None = None) -> str:
+    """Say whose memory ran out, and what to do."""
+    said = error if isinstance(error, str) else " ".join(str(each) for each in _chain(error))
+    now = "" if batch_size is None else f" (it is {batch_size} now)"
+    smaller = f"train it anew with a smaller batch_size{now} or max_length (`ftft train --like RUN --batch-size N`)"
+    if any(word in said for word in _DEVICE_WORDS):
+        return f"the GPU's memory ran out: {smaller}, or end what else uses the GPU and resume the run"
+    return f"memory ran out: end other programs and resume the run, or {smaller}"
+
+
+def refused_words(folder: Path, error: OSError | None = None) -> str:
+    """Say that a folder can't be written to, and what to do."""
+    said = "" if error is None else f" ({error.strerror})"
+    place = folder if error is None or error.filename is None else error.filename
+    return (
+        f"{place} can't be written to{said}: make it writable, then resume the run, which goes on from its checkpoint"
+    )
 
 
 def is_disk_full(error: BaseException | str) -> bool:
@@ -50,12 +85,6 @@ def is_out_of_memory(error: BaseException | str) -> bool:
         or any(word in str(each) for word in _MEMORY_WORDS)
         for each in _chain(error)
     )
-
-
-MEMORY_WORDS = (
-    "memory ran out: end other programs and resume the run, or train it anew with a smaller batch_size or max_length "
-    "(`ftft train --like RUN --batch-size N`)"
-)
 
 
 def disk_full_words(folder: Path) -> str:

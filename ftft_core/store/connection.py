@@ -13,13 +13,15 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 import psutil
 
 from ftft_core.errors import WorkspaceBusyError, WorkspaceError
+from ftft_core.run_folder import free_space_words
+from ftft_core.run_folder.trouble import is_disk_full
 from ftft_core.store.migrations import migrate
 
 Connection = duckdb.DuckDBPyConnection
@@ -67,7 +69,7 @@ class Database:
             yield cursor
         except duckdb.Error as failure:
             # What is asked for is right, so the file is not: it is read block by block, when a query needs one.
-            if type(failure) in _DAMAGE:
+            if type(failure) in _DAMAGE or is_disk_full(failure):
                 raise _unreadable(self.path, failure) from failure
             raise
         finally:
@@ -82,7 +84,9 @@ class Database:
             try:
                 yield connection
             except BaseException:
-                connection.rollback()
+                # A write that failed may have ended the transaction already; what it failed of is to be told.
+                with suppress(duckdb.Error):
+                    connection.rollback()
                 raise
             connection.commit()
 
@@ -95,8 +99,10 @@ class Database:
                 if not self._is_migrated:
                     try:
                         migrate(connection)
-                    except BaseException:
+                    except BaseException as failure:
                         connection.close()
+                        if isinstance(failure, duckdb.Error) and is_disk_full(failure):
+                            raise _unreadable(self.path, failure) from failure
                         raise
                     self._is_migrated = True
                 self._connection = connection
@@ -149,6 +155,11 @@ def _holder(failure: duckdb.IOException) -> str:
 
 
 def _unreadable(path: Path, failure: duckdb.Error) -> WorkspaceError:
+    if is_disk_full(failure):
+        return WorkspaceError(
+            f"The database {path} can't be written to: the disk is full, {free_space_words(path.parent)}. Free some "
+            "space there, as with `ftft runs purge`, then try again; nothing is lost, what could not be taken in waits."
+        )
     return WorkspaceError(
         f"The database {path} can't be read ({_first_line(failure)}). Check the folder's permissions and free space; "
         "if the file is damaged, put a copy of it back, or move it away to start anew."

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ftft_core.cartography import compute_scores
 from ftft_core.dynamics import TrainingDynamics
-from ftft_core.errors import RunError
+from ftft_core.errors import RunError, WorkspaceError
 from ftft_core.store.connection import Connection
 from ftft_core.store.map_frames import (
     SCORE_COLUMNS,
@@ -42,6 +42,8 @@ def take_in(connection: Connection, run_no: int, files: Sequence[Path]) -> dict[
         except KeyError:
             damaged[path] = f"its name begins with none of {', '.join(_TAKERS)}"
         except (pa.ArrowInvalid, OSError) as failure:
+            if getattr(failure, "errno", None) is not None:
+                raise _unread(path, failure) from failure
             damaged[path] = " ".join(str(failure).split())
         else:
             if rows.column_names != _COLUMNS[kind]:
@@ -52,6 +54,11 @@ def take_in(connection: Connection, run_no: int, files: Sequence[Path]) -> dict[
     if has_new_epoch:
         refresh_data_map(connection, run_no)
     return damaged
+
+
+def _unread(path: Path, failure: Exception) -> WorkspaceError:
+    """The system refused to read a file, which says nothing against the file."""
+    return WorkspaceError(f"The file {path} could not be taken in now ({failure}); it waits there, nothing is lost.")
 
 
 def add_dynamics(connection: Connection, run_no: int, dynamics: TrainingDynamics, positions: NDArray[np.int64]) -> None:

@@ -49,6 +49,7 @@ def write_suite(suite: Suite, folder: str | Path) -> Path:
             _sync(temporary / f"{split.name}.parquet")
         (temporary / _HEADER).write_text(header, encoding="utf-8")
         _sync(temporary / _HEADER)
+        _sync(temporary)
         temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
         os.rename(temporary, target)
         _sync(target.parent)

@@ -12,18 +12,21 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
+import filelock
 
 from ftft_core.errors import FTFTError
 from ftft_core.modeling.device import describe_device, library_versions, peak_memory_mib
 from ftft_core.modeling.encoder import save_classifier
-from ftft_core.run_folder import RunFolder, sync_file, sync_folder
-from ftft_core.training.checkpoint import Counters, newest_checkpoint, remove_checkpoints
+from ftft_core.run_folder import RunFolder, sync_file, sync_folder, trouble_in_words
+from ftft_core.training.checkpoint import Counters, newest_checkpoint
 from ftft_core.training.loop import Stopped, fit
+from ftft_core.training.reporting import leave_dynamics
 from ftft_core.training.setup import Setup, prepare
 from ftft_core.training.stopping import in_words
 
@@ -36,50 +39,104 @@ def main(folder: RunFolder) -> int:
 
     Of several processes that train one run together, the first speaks for all.
     """
-    stop_requested = _listen_for_stop(folder)
     # Set by the launcher; the Accelerator, which would know too, is made after the first word is said.
     is_main = os.environ.get("RANK", "0") == "0"
-    started = newest_checkpoint(folder)
-    facts: dict[str, Any] = {"resumed_from_step": int(started.name.rpartition("-")[2]) if started else None}
-
-    def leave(status: str, message: str = "") -> None:
-        if is_main:
-            folder.set_status(status, message, **facts)
-
-    if is_main:
-        folder.remove_leftovers()
-        folder.claim("starting")
+    # Held until this process has ended, however that comes about.
+    held = folder.training()
     try:
-        setup = prepare(folder)
+        if is_main:
+            held.acquire()
+    except filelock.Timeout:
+        print("another process still trains this run; wait for its end, or stop it, then resume", file=sys.stderr)
+        return 1
+    return _Trainer(folder, is_main).train()
+
+
+class _Trainer:
+    """Trains a run, and sees that its folder says how that ended."""
+
+    def __init__(self, folder: RunFolder, is_main: bool) -> None:
+        self.folder = folder
+        self.is_main = is_main
+        self.stop_requested = _listen_for_stop(folder)
+        started = newest_checkpoint(folder)
+        self.facts: dict[str, Any] = {
+            "resumed_from_step": int(started.name.rpartition("-")[2]) if started else None,
+        }
+
+    def train(self) -> int:
+        try:
+            self._train()
+        except Stopped:
+            if self.is_main:
+                self.folder.clear_cancel()
+            self._leave("cancelled", "stopped on request; resume goes on from here")
+        except FTFTError as error:
+            self._leave("failed", trouble_in_words(error, self.folder.path) or str(error))
+            return 1
+        except Exception as error:
+            traceback.print_exc()
+            trouble = trouble_in_words(error, self.folder.path, batch_size=_batch_size(self.folder))
+            self._leave("failed", trouble or f"{type(error).__name__}: {error}")
+            return 1
+        return 0
+
+    def _train(self) -> None:
+        lacked_outbox = not self.folder.outbox.is_dir()
+        if self.is_main:
+            self.folder.remove_leftovers()
+            self.folder.claim("starting", resumed_from_step=self.facts["resumed_from_step"])
+            self.folder.outbox.mkdir(exist_ok=True)
+            self.folder.hold_reserve()
+        setup = prepare(self.folder)
         accelerator = setup.parts.accelerator
-        facts |= describe_device(accelerator, precision=setup.training.precision).as_dict()
-        facts |= {"versions": library_versions(), "num_steps_planned": setup.num_steps}
-        if is_main:
-            folder.claim("training")
-        counters = fit(setup, stop_requested=stop_requested)
-        facts |= _counted(counters, setup)
-        if is_main:
+        self.facts |= describe_device(accelerator, precision=setup.training.precision).as_dict()
+        self.facts |= {"versions": library_versions(), "num_steps_planned": setup.num_steps}
+        if self.is_main:
+            self.folder.claim("training", **self.facts)
+        counters = fit(setup, stop_requested=self.stop_requested)
+        self.facts |= _counted(counters, setup)
+        if self.is_main:
+            if lacked_outbox:
+                _leave_all_dynamics(setup)
             _keep_model(setup)
-            leave("finished", in_words(counters.stop, setup.config, step=counters.step, num_steps=setup.num_steps))
-            remove_checkpoints(folder)
-            folder.clear_cancel()
+            self._leave(
+                "finished", in_words(counters.stop, setup.config, step=counters.step, num_steps=setup.num_steps)
+            )
+            # Only now: until the run has finished they are what it would go on from.
+            self.folder.tidy()
         accelerator.wait_for_everyone()
         accelerator.end_training()
-    except Stopped:
-        if is_main:
-            folder.clear_cancel()
-        leave("cancelled", "stopped on request; resume goes on from here")
-    except FTFTError as error:
-        leave("failed", str(error))
-        return 1
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        traceback.print_exc()
-        leave("failed", f"out of memory: lower batch_size or max_length ({error})")
-        return 1
-    except Exception as error:
-        leave("failed", f"{type(error).__name__}: {error}")
-        raise
-    return 0
+
+    def _leave(self, status: str, message: str = "") -> None:
+        """Say how it ended, also when the disk is full."""
+        if not self.is_main:
+            return
+        self.folder.release_reserve()
+        if status == "failed":
+            # Half a checkpoint is of no use, and may be what filled the disk.
+            for path in self.folder.half_written_folders():
+                shutil.rmtree(path, ignore_errors=True)
+        try:
+            self.folder.set_status(status, message, **self.facts)
+        except OSError:
+            # Whoever looks finds no process, and says why: see `RunFolder.true_state`.
+            print(f"{status}: {message}", file=sys.stderr)
+            traceback.print_exc()
+
+
+def _batch_size(folder: RunFolder) -> int | None:
+    with suppress(OSError, ValueError, KeyError):
+        return int(folder.read_run()["config"]["training"]["batch_size"])
+    return None
+
+
+def _leave_all_dynamics(setup: Setup) -> None:
+    """Leave every epoch for the database once more: the outbox was lost, and with it what had not been taken in."""
+    recorder = setup.parts.recorder
+    for epoch in recorder.epochs:
+        frame = recorder.epoch_frame(epoch)
+        leave_dynamics(setup.folder, replace(frame, positions=setup.data.positions[frame.positions]))
 
 
 def _counted(counters: Counters, setup: Setup) -> dict[str, Any]:
@@ -109,6 +166,7 @@ def _keep_model(setup: Setup) -> None:
     save_classifier(setup.parts.accelerator.unwrap_model(setup.parts.model), setup.tokenizer, building)
     for path in building.iterdir():
         sync_file(path)
+    sync_folder(building)
     shutil.rmtree(final, ignore_errors=True)
     building.rename(final)
     sync_folder(final.parent)

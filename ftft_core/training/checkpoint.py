@@ -133,7 +133,8 @@ def save_checkpoint(folder: RunFolder, parts: TrainingParts, counters: Counters)
     safetensors.torch.save_file(random_tensors(), building / f"random-{accelerator.process_index}.safetensors")
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        for path in building.iterdir():
+        # The history too: what it says of steps that are not repeated must outlive a power loss with the checkpoint.
+        for path in [*building.iterdir(), *folder.path.glob("history.jsonl")]:
             sync_file(path)
         sync_folder(building)
         os.rename(building, final)

@@ -97,12 +97,7 @@ class Reporter:
     def dynamics(self, epoch: EpochFrame) -> None:
         """Leave the logits of one epoch for the database."""
         if self.is_active:
-            table = {
-                "epoch": pa.array(np.full(len(epoch.positions), epoch.epoch), pa.int32()),
-                "position": pa.array(epoch.positions, pa.int64()),
-                "logits": _lists(epoch.logits),
-            }
-            write_parquet(self.folder.outbox / f"dynamics-{epoch.epoch:05d}.parquet", pa.table(table))
+            leave_dynamics(self.folder, epoch)
 
     def errors(self, positions: NDArray[np.int64], is_error: NDArray[np.bool_], flops: float, seconds: float) -> None:
         """Keep which training examples the model got wrong, and what a pass over them cost, in the run's folder.
@@ -149,6 +144,16 @@ class Reporter:
         )
         kind = "final" if final else f"{step:08d}"
         write_parquet(self.folder.outbox / f"scores-{kind}-{split}.parquet", table)
+
+
+def leave_dynamics(folder: RunFolder, epoch: EpochFrame) -> None:
+    """Leave the logits of one epoch for the database."""
+    table = {
+        "epoch": pa.array(np.full(len(epoch.positions), epoch.epoch), pa.int32()),
+        "position": pa.array(epoch.positions, pa.int64()),
+        "logits": _lists(epoch.logits),
+    }
+    write_parquet(folder.outbox / f"dynamics-{epoch.epoch:05d}.parquet", pa.table(table))
 
 
 def _lists(logits: NDArray[np.float32]) -> pa.Array:

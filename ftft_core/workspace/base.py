@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from ftft_core import store
 from ftft_core.errors import InputError
 from ftft_core.jobs import Queue
@@ -36,6 +38,9 @@ class WorkspaceBase:
         """Take finished outbox files into the database, and bring the state of every run up to date.
 
         Cheap when nothing is new: the database is then read once. Nothing is lost if it is interrupted.
+
+        :raises WorkspaceError: when the disk is full, or a file can't be read just now; what could not be taken in
+            waits.
         """
         with self.database.reading() as connection:
             stored = run_store.runs_under_way(connection)
@@ -71,6 +76,10 @@ class WorkspaceBase:
                     path.rename(path.with_name(f"{path.name}.damaged"))
             else:
                 path.unlink(missing_ok=True)
+        if state["status"] == "finished":
+            # A process that was killed at its very end could not do so itself.
+            with suppress(filelock.Timeout, OSError), folder.training():
+                folder.tidy()
 
 
 def _facts(folder: RunFolder, state: dict[str, Any]) -> dict[str, Any]:
