@@ -38,10 +38,11 @@ def trouble_in_words(error: BaseException | str, folder: Path, *, batch_size: in
     for each in _chain(error):
         if isinstance(each, OSError) and each.errno in _REFUSALS:
             return refused_words(folder, each)
-        if isinstance(each, FileNotFoundError) and "outbox" in Path(str(each.filename)).parts:
+        # Arrow names the file in its words alone.
+        if isinstance(each, FileNotFoundError) and str(folder / "outbox") in str(each):
             return (
-                f"the run's outbox {Path(str(each.filename)).parent} is gone: somebody removed it; resume the run, "
-                "which makes it again and goes on from the newest checkpoint"
+                f"the run's outbox {folder / 'outbox'} is gone: somebody removed it; resume the run, which makes it "
+                "again and goes on from the newest checkpoint"
             )
     return None
 
