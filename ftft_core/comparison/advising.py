@@ -67,9 +67,10 @@ def advise(
     """Name the cheapest reference whose ambiguous set is as good as another seed of the main model's.
 
     A reference is good enough if the mean Jaccard overlap of its runs with the main model's runs is at least the
-    lowest overlap between two of the main model's own seeds (the ceiling). With two seeds there is one such overlap.
-    Only runs of different seeds are compared where there are some, as two seeds of the main model are: runs of one
-    seed see the examples in one order, and agree more for it.
+    lowest overlap between two of the main model's own seeds (the ceiling), and above chance. With two seeds there is
+    one such overlap; where the main model's own seeds agree no more than chance, no reference is good enough. Only
+    runs of different seeds are compared where there are some, as two seeds of the main model are: runs of one seed
+    see the examples in one order, and agree more for it.
 
     :param main_runs: runs of the main model that differ by seed; one gives no ceiling.
     :param references: name of a reference -> its runs.
@@ -101,12 +102,16 @@ def judge(
     seeds: Seeds | None = None,
     main_cost: float | None = None,
 ) -> Advice:
-    """Advise on what `transfer_matrix` found; see `advise`. The score that chose the sets must be correlated too."""
+    """Advise on what `transfer_matrix` found; see `advise`. The score that chose the sets must be correlated too.
+
+    Without a reference it says so.
+    """
     pairs = _Pairs(transfer, seeds or {})
     chance = pairs.chance
     sets = transfer.ambiguous_sets.set_index("run")
     own = [pairs.overlap[frozenset(pair)] for pair in combinations(main_runs, 2)]
     ceiling, middle = (min(own), float(np.mean(own))) if own else (None, None)
+    means_something = middle is not None and middle > chance
     main_reliability = pairs.within(main_runs)
     rows = []
     for name, runs in references.items():
@@ -129,13 +134,15 @@ def judge(
                 "never_learnt_share": float(sets.loc[list(runs), "never_learnt_share"].mean()),
                 "easy_for_main": pairs.easy_for(runs, main_runs),
                 "same_seed": same_seed,
-                "good_enough": None if ceiling is None else overlap >= ceiling,
+                "good_enough": None if ceiling is None else means_something and overlap >= ceiling and overlap > chance,
             }
         )
     numbers = ("cost", "cost_share", "share_of_ceiling")
     table = pd.DataFrame(rows, columns=list(REFERENCE_COLUMNS))
     table = table.astype({**dict.fromkeys(numbers, "float64"), "good_enough": "boolean"})
     table = table.sort_values("cost", kind="stable", ignore_index=True)
+    if table.empty:
+        return Advice(None, ceiling, table, (_without_references(own, chance), *transfer.notes))
     good = table[table["good_enough"].fillna(False)]
     chosen = None if good.empty else str(good["reference"].iloc[0])
     return Advice(chosen, ceiling, table, tuple([*_sentences(table, chosen, own, chance), *transfer.notes]))
@@ -224,6 +231,14 @@ class _Pairs:
         return float(np.mean(found)) if found else float("nan")
 
 
+def _without_references(own: Sequence[float], chance: float) -> str:
+    spread = "" if not own else f"; two of its seeds overlap by {np.mean(own):.2f} (Jaccard; {chance:.2f} by chance)"
+    return (
+        f"All runs are of the main model{spread}. Train a smaller model, or the same one cut to fewer layers, on all "
+        "examples to see whether it can be the reference."
+    )
+
+
 def _sentences(table: pd.DataFrame, chosen: str | None, own: Sequence[float], chance: float) -> list[str]:
     best = table.loc[table["overlap"].idxmax()]
     best_is = (
@@ -248,15 +263,15 @@ def _sentences(table: pd.DataFrame, chosen: str | None, own: Sequence[float], ch
                 f"{chosen} is {cheapest} that is good enough{price}: its ambiguous set overlaps with the main model's "
                 f"by {row['overlap']:.2f} (Jaccard; {chance:.2f} by chance), and {ceiling}."
             )
+        elif np.mean(own) <= chance:
+            sentences.append(
+                f"No reference can be judged: {ceiling} (Jaccard), which is no more than chance ({chance:.2f}). On "
+                "these data a single run's map of the main model means little; average several seeds, or train longer."
+            )
         else:
             sentences.append(f"No reference is as good as another seed of the main model: {best_is}, but {ceiling}.")
         if len(own) == 1:
             sentences.append("The ceiling rests on one pair of seeds; more seeds would show its spread.")
-        if max(own) <= chance:
-            sentences.append(
-                "The main model's own seeds agree no more than chance: on these data a single run's map means little, "
-                "and no reference can be judged by it."
-            )
     same = [str(name) for name in table.loc[table["same_seed"].astype(bool), "reference"]]
     if same:
         sentences.append(

@@ -28,6 +28,9 @@ from ftft_core.errors import InputError, unknown
 MAX_WAYS = 10
 """Ways to pick the runs of one kind of average that are tried, the first in the order of the runs."""
 
+MANY_EXAMPLES = 100_000
+"""Past this many two ways have to do: the means of more examples vary less, and take longer."""
+
 TRUSTED = 0.8
 """Reliability that is usually asked of a measurement before single values are used (Nunnally 1978)."""
 
@@ -180,12 +183,13 @@ class _Judge:
         costs: Mapping[str, float | None],
     ) -> None:
         self.maps, self.score, self.fraction, self.seeds, self.costs = aligned, score, fraction, seeds, costs
+        self.max_ways = MAX_WAYS if len(next(iter(aligned.values()))) <= MANY_EXAMPLES else 2
         self.ranks = {run: centred_ranks(aligned[run], score) for run in main_runs}
         self.sets = {run: chosen_set(aligned[run], score, fraction) for run in main_runs}
 
     def row(self, name: str, kind: str, ways: Any) -> dict[str, Any] | None:
         """Average the runs of each way; None if no main run is left to hold them against."""
-        picked = [tuple(dict.fromkeys(way)) for way in islice(ways, MAX_WAYS)]
+        picked = [tuple(dict.fromkeys(way)) for way in islice(ways, self.max_ways)]
         averages = [(way, average_maps({run: self._scored(self.maps[run]) for run in way})) for way in picked]
         return self._row(name, kind, averages, len(picked[0]) if picked else 0)
 

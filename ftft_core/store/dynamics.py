@@ -162,9 +162,13 @@ def runs_with_dynamics(connection: Connection) -> list[str]:
     return [str(run_id) for (run_id,) in rows]
 
 
-def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics, NDArray[np.int64]]:
+def read_dynamics(
+    connection: Connection, run_no: int, *, with_cut_short: bool = False
+) -> tuple[TrainingDynamics, NDArray[np.int64]]:
     """Give a run's dynamics, and the rows of the suite's training split that they speak of.
 
+    :param with_cut_short: keep an only epoch that did not see every example; it passes for a whole one of those that
+        it saw.
     :raises RunError: when nothing was recorded yet.
     """
     _, labels = suite_of_run(connection, run_no)
@@ -187,7 +191,8 @@ def read_dynamics(connection: Connection, run_no: int) -> tuple[TrainingDynamics
     # An epoch that was cut short, in a run of which no other epoch saw more, must not pass for a whole one.
     counted = counted_epochs(connection, run_no)
     cut_short = [each for each in range(shape[0]) if each not in counted and seen[each].all()]
-    seen[cut_short] = False
+    if not with_cut_short:
+        seen[cut_short] = False
     ids, gold = read_ids_and_labels(connection, run_no, positions)
     return TrainingDynamics(ids, gold, logits, seen, labels), positions
 

@@ -29,12 +29,13 @@ from ftft_core.comparison import (
 from ftft_core.errors import InputError, unknown
 from ftft_core.selection.select import NEEDS_TWO_EPOCHS
 from ftft_core.store import dynamics as dynamics_store
+from ftft_core.store import runs as run_store
 from ftft_core.workspace.selecting import Selecting
 
 PROBE_COUNTS = Path(__file__).parents[2] / "docs" / "results" / "probe.json"
 """Where `benchmarks/probe.py` keeps what came of estimates."""
 
-PROBE_SHARE = 0.5
+PROBE_SHARE = 0.25
 """A run of more than this share of the cost of the dearest run of its model is no probe."""
 
 MAX_EPOCH_LOGITS = 5_000_000
@@ -124,12 +125,11 @@ class Transfers(Selecting):
         groups = {each.name: each.runs for each in candidates}
         seeds = {run: seed for each in candidates for run, seed in zip(each.runs, each.seeds, strict=True)}
         transfer = transfer_matrix({run: maps[run] for run in seeds}, fraction=fraction, score=score)
-        others = {each.name: each.runs for each in candidates[1:]} or {chosen.name: chosen.runs}
+        others = {each.name: each.runs for each in candidates[1:]}
         costs = {each.name: each.cost for each in candidates}
         advice = judge(transfer, chosen.runs, others, costs, seeds=seeds, main_cost=chosen.cost)
         averages = compare_averages(
-            maps, chosen.runs, {name: runs for name, runs in groups.items() if name != chosen.name},
-            fraction=fraction, score=score, seeds=seeds,
+            maps, chosen.runs, others, fraction=fraction, score=score, seeds=seeds,
             costs={run: each.cost for each in candidates for run in each.runs},
             epoch_maps=self._epoch_maps([each.runs[0] for each in candidates[1:]], rows, maps),
         )  # fmt: skip
@@ -158,8 +158,8 @@ class Transfers(Selecting):
     def possible_probes(self, suite: str) -> pd.DataFrame:
         """Give the runs of a suite that can serve as a probe, newest first: short or on a small part of the data.
 
-        Those that have recorded something, and cost at most half of the dearest run of their model, unless no other
-        run of their model is there.
+        Those that have recorded something, and cost at most a quarter of the dearest run of their model, unless they
+        are the only one of it.
         """
         runs = self.runs(suite)
         with self.database.reading() as connection:
@@ -188,14 +188,19 @@ class Transfers(Selecting):
             raise InputError(f"Every run given is of the model of probe '{row['name']}'; give runs of a reference.")
         candidates, _ = find_candidates(pd.DataFrame(rows))
         maps = {str(each["name"]): self.map_frame(each["run_id"]) for each in rows}
-        first = {str(each["name"]): probe_map(self.dynamics(each["run_id"]), epochs=1) for each in rows}
+        first = {str(each["name"]): self._probe_map(each["run_id"], epochs=1) for each in rows}
         found = estimate(
-            probe_map(self.dynamics(row["run_id"])), maps, first,
+            self._probe_map(row["run_id"]), maps, first,
             {each.name: each.runs for each in candidates}, {each.name: each.cost for each in candidates},
             fraction=fraction, score=score,
         )  # fmt: skip
         cost = row["train_flops"]
         return ProbeReport(str(row["name"]), None if pd.isna(cost) else float(cost), found, read_counts(PROBE_COUNTS))
+
+    def _probe_map(self, run_id: str, epochs: int | None = None) -> pd.DataFrame:
+        with self.database.reading() as connection:
+            run_no, _ = run_store.find_run(connection, run_id)
+            return probe_map(dynamics_store.read_dynamics(connection, run_no, with_cut_short=True)[0], epochs=epochs)
 
     def _epoch_maps(
         self, names: Sequence[str], rows: pd.DataFrame, maps: Mapping[str, pd.DataFrame]

@@ -1,0 +1,199 @@
+"""The matrix of agreement between maps, and averages of maps against their cost.
+
+Owns how agreement is coloured: from chance to the ceiling, both named on the scale; not where the numbers come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from ftft_core.figures.themes import Theme, base_layout, colour_scale, plain
+
+ROW_HEIGHT = 34
+NAME_CHARACTERS = 30
+TITLES = {"overlap": "overlap of the sets (Jaccard)", "correlation": "rank correlation (Spearman)"}
+
+KIND_SYMBOLS = {"run": "circle", "seeds": "square", "references": "triangle-up", "epochs": "cross", "main": "diamond"}
+"""Kind of an average -> its mark."""
+
+
+def agreement_figure(
+    grid: pd.DataFrame,
+    names: Sequence[str],
+    what: str,
+    theme: Theme,
+    *,
+    chance: float,
+    ceiling: float | None,
+    main: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+    with_names: bool = True,
+) -> go.Figure:
+    """Symmetric matrix of groups or runs; columns are numbered as the rows are.
+
+    :param grid: group_a, group_b, each pair once, with num_pairs, same_seed and the column `what`; see
+        `comparison.grid`.
+    :param names: the order of rows and columns.
+    :param what: `overlap` or `correlation`.
+    :param chance: low end of the colours.
+    :param ceiling: high end, what two seeds of the main model reach; the largest value where it is not known.
+    :param main: those that are the main model, framed.
+    :param sizes: runs behind a name, where it is a group.
+    """
+    places = {name: index for index, name in enumerate(names)}
+    values = np.full((len(names), len(names)), np.nan)
+    hover = np.full(values.shape, "", dtype=object)
+    same_seed = np.zeros(values.shape, dtype=bool)
+    for row in grid.to_dict("records"):
+        for a, b in ((row["group_a"], row["group_b"]), (row["group_b"], row["group_a"])):
+            values[places[a], places[b]] = row[what]
+            same_seed[places[a], places[b]] = row["same_seed"]
+            hover[places[a], places[b]] = _hover(row, a, b, what)
+    known = values[np.isfinite(values)]
+    high = ceiling if ceiling is not None and ceiling > chance else float(known.max(initial=chance + 0.01))
+    high = max(high, chance + 0.01)
+    numbers = [str(index + 1) for index in range(len(names))]
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=numbers,
+            y=numbers,
+            zmin=chance,
+            zmax=high,
+            colorscale=colour_scale(theme.scores),
+            customdata=hover,
+            hovertemplate="%{customdata}<extra></extra>",
+            hoverongaps=False,
+            xgap=2,
+            ygap=2,
+            colorbar=_colour_bar(chance, high, ceiling, known, theme),
+        )
+    )
+    for i, j in np.ndindex(*values.shape):
+        if np.isfinite(values[i, j]):
+            share = (values[i, j] - chance) / (high - chance)
+            words, colour = f"{values[i, j]:.2f}{'*' * bool(same_seed[i, j])}", _on(theme, share)
+        else:
+            words, colour = ("one run" if i == j else "–"), theme.muted
+        figure.add_annotation(x=numbers[j], y=numbers[i], text=words, showarrow=False,
+                              font={"size": 12 if len(names) <= 10 else 10, "color": colour})  # fmt: skip
+    framed = [places[name] for name in main if name in places]
+    if framed:
+        first, last = min(framed) - 0.5, max(framed) + 0.5
+        figure.add_shape(type="rect", x0=first, x1=last, y0=first, y1=last,
+                         line={"color": theme.accent, "width": 2})  # fmt: skip
+    figure.update_layout(_matrix_layout(names, numbers, what, theme, sizes, with_names))
+    return figure
+
+
+def averages_figure(averages: pd.DataFrame, theme: Theme, *, chance: float, ceiling: float | None) -> go.Figure:
+    """Overlap of averaged maps with the main model's, against what their runs cost.
+
+    :param averages: average, kind, overlap, cost_share, num_runs; see `comparison.compare_averages`.
+    """
+    shown = averages.dropna(subset=["cost_share"])
+    is_main = shown["kind"] == "main"
+    figure = go.Figure(
+        go.Scatter(
+            x=shown["cost_share"],
+            y=shown["overlap"],
+            mode="markers",
+            marker={
+                "symbol": [KIND_SYMBOLS[kind] for kind in shown["kind"]],
+                "size": 10,
+                "color": np.where(is_main, theme.background, theme.accent),
+                "line": {"width": 1.5, "color": np.where(is_main, theme.muted, theme.accent)},
+            },
+            customdata=[plain(name, limit=80) for name in shown["average"]],
+            hovertemplate="%{customdata}: overlap %{y:.2f} at %{x:.0%} of a main run<extra></extra>",
+            cliponaxis=False,
+        )
+    )
+    for value, words in ((chance, "chance"), (ceiling, "two seeds of the main model")):
+        if value is not None:
+            figure.add_hline(y=value, line={"color": theme.muted, "width": 1, "dash": "dot"}, annotation_text=words,
+                             annotation_position="top right",
+                             annotation_font={"color": theme.muted, "size": 12})  # fmt: skip
+    layout = base_layout(theme, height=250)
+    layout["margin"] = {"l": 52, "r": 16, "t": 18, "b": 44}
+    largest = float(shown["cost_share"].max()) if len(shown) else 1.0
+    layout["xaxis"] |= {"tickformat": ".0%", "range": [0, largest * 1.08], "fixedrange": True}
+    layout["xaxis"]["title"] = {**layout["xaxis"]["title"], "text": "cost, share of a main run"}
+    layout["yaxis"] |= {"fixedrange": True, "nticks": 6, "tickformat": ".2f"}
+    layout["yaxis"]["title"] = {**layout["yaxis"]["title"], "text": "overlap"}
+    figure.update_layout(layout)
+    return figure
+
+
+def _hover(row: Mapping[str, Any], a: str, b: str, what: str) -> str:
+    pair = plain(a, limit=60) if a == b else f"{plain(a, limit=60)}<br>{plain(b, limit=60)}"
+    if not row["num_pairs"]:
+        return f"{pair}<br>one run: nothing to compare"
+    of = "same seed, same order of examples" if row["same_seed"] else "different seeds"
+    return f"{pair}<br>{TITLES[what]} {row[what]:.3f}<br>{row['num_pairs']} pair{'s' * (row['num_pairs'] != 1)}, {of}"
+
+
+def _colour_bar(
+    chance: float, high: float, ceiling: float | None, known: np.ndarray[Any, Any], theme: Theme
+) -> dict[str, Any]:
+    end = f"ceiling {ceiling:.2f}" if ceiling is not None else f"{high:.2f}, no ceiling known"
+    more = "≥ " * bool(ceiling is not None and known.max(initial=chance) > high + 0.005)
+    return {
+        "orientation": "h",
+        "thickness": 8,
+        "len": 1,
+        "x": 0.5,
+        "y": 0,
+        "ypad": 8,
+        "yanchor": "top",
+        "outlinewidth": 0,
+        "tickvals": [chance, high],
+        "ticktext": [f"chance {chance:.2f}", f"{more}{end}"],
+        "ticklabelposition": "outside",
+        "tickfont": {"color": theme.muted, "size": 12},
+    }
+
+
+def _matrix_layout(
+    names: Sequence[str],
+    numbers: Sequence[str],
+    what: str,
+    theme: Theme,
+    sizes: Mapping[str, int] | None,
+    with_names: bool,
+) -> dict[str, Any]:
+    counts = {name: f" ×{sizes[name]}" if sizes and sizes[name] > 1 else "" for name in names}
+    rows = [
+        f"{plain(name, limit=NAME_CHARACTERS)}{counts[name]}  <b>{number}</b>" if with_names else f"<b>{number}</b>"
+        for name, number in zip(names, numbers, strict=True)
+    ]
+    row_height = ROW_HEIGHT if len(names) <= 10 else 26
+    layout = base_layout(theme, height=84 + row_height * max(len(names), 3))
+    longest = max(len(name[:NAME_CHARACTERS]) + len(counts[name]) for name in names)
+    layout["margin"] = {"l": 34 + 6.4 * longest if with_names else 28, "r": 8, "t": 48, "b": 36}
+    quiet = {"showgrid": False, "fixedrange": True, "type": "category", "ticks": ""}
+    layout["xaxis"] |= {**quiet, "side": "top", "tickvals": numbers, "ticktext": [f"<b>{each}</b>" for each in numbers]}
+    layout["yaxis"] |= {**quiet, "autorange": "reversed", "tickvals": numbers, "ticktext": rows}
+    layout["title"] = {
+        "text": TITLES[what], "x": 0, "xref": "container", "y": 0.985, "yanchor": "top",
+        "font": {"size": 13, "color": theme.text},
+    }  # fmt: skip
+    return layout
+
+
+def _on(theme: Theme, share: float) -> str:
+    """Colour of a number on the colour scale: dark on light, light on dark."""
+    place = min(max(share, 0.0), 1.0) * (len(theme.scores) - 1)
+    low, high = theme.scores[int(place)], theme.scores[min(int(place) + 1, len(theme.scores) - 1)]
+    mixed = [
+        (1 - place % 1) * int(low[start : start + 2], 16) + (place % 1) * int(high[start : start + 2], 16)
+        for start in (1, 3, 5)
+    ]
+    linear = [(each / 255 / 12.92) if each <= 10 else ((each / 255 + 0.055) / 1.055) ** 2.4 for each in mixed]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#111418" if luminance > 0.18 else "#ffffff"
