@@ -60,7 +60,13 @@ class Runs:
         suites.write_suite(self.suite, folder / "suites" / self.suite.fingerprint)
 
     def queue(
-        self, run_id: str, *, budget: dict[str, Any] | None = None, subset: pa.Table | None = None, **values: Any
+        self,
+        run_id: str,
+        *,
+        budget: dict[str, Any] | None = None,
+        subset: pa.Table | None = None,
+        guide: pa.Table | None = None,
+        **values: Any,
     ) -> RunFolder:
         """Queue a run; values are fields of RunConfig or of its `training`."""
         training = {key: values.pop(key) for key in list(values) if key in TrainingConfig.model_fields}
@@ -78,7 +84,7 @@ class Runs:
             "suite_fingerprint": self.suite.fingerprint,
             "config": config.model_dump(mode="json"),
         }
-        folder.create(run, subset=subset)
+        folder.create(run, subset=subset, guide=guide)
         return folder
 
     def train(self, run_id: str, **values: Any) -> Trained:
