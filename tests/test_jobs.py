@@ -261,6 +261,9 @@ def test_a_worker_is_started_once_and_again_when_it_died(workspace: Workspace, m
         assert len(started) == 1  # Whoever queued it is believed to start one.
         monkeypatch.setattr(queue_module, "_PATIENCE_SECONDS", 0.0)
         workspace.sync()
+        assert len(started) == 1  # One that died before it could work is not followed by another at once.
+        monkeypatch.setattr(queue_module, "_RESTART_SECONDS", 0.0)
+        workspace.sync()
         assert len(started) == 2
     finally:
         for process in started[1:]:

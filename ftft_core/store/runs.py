@@ -33,6 +33,9 @@ _FACTS = (
 )
 """Columns that the training process fills in."""
 
+_OUTPUTS = ("dynamics", "epochs", "data_map", "predictions", "scores")
+"""Tables of what came of runs."""
+
 
 def add_run(connection: Connection, run: Mapping[str, Any]) -> None:
     """Keep a queued run.
@@ -211,7 +214,15 @@ def restore_run(connection: Connection, run_no: int) -> str:
     return name
 
 
+def forget_outputs(connection: Connection, run_no: int) -> None:
+    """Forget what came of a run that is to begin anew, but not the run."""
+    for table in _OUTPUTS:
+        connection.execute(f"DELETE FROM base.{table} WHERE run_no = ?", [run_no])
+    nothing = ", ".join(f"{name} = NULL" for name in _FACTS)
+    connection.execute(f"UPDATE base.all_runs SET {nothing} WHERE run_no = ?", [run_no])
+
+
 def purge_run(connection: Connection, run_no: int) -> None:
     """Forget a run and all that came of it for good."""
-    for table in ("dynamics", "epochs", "data_map", "predictions", "scores", "all_runs"):
+    for table in (*_OUTPUTS, "all_runs"):
         connection.execute(f"DELETE FROM base.{table} WHERE run_no = ?", [run_no])

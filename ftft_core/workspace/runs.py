@@ -1,56 +1,30 @@
-"""What one can do with runs."""
+"""What one can do with runs: queue, stop, resume, reorder and repeat them."""
 
 from __future__ import annotations
 
-import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
-from ftft_core.config import RunConfig
+from ftft_core.config import RunConfig, parse
 from ftft_core.errors import InputError, RunError
-from ftft_core.metrics import METRICS
+from ftft_core.jobs import WorkerSettings, check_devices, read_settings, write_settings
 from ftft_core.modeling.checkpoints import count_layers
-from ftft_core.run_folder import RunFolder
+from ftft_core.run_folder import RESUMABLE, RunFolder
 from ftft_core.store import runs as run_store
 from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
 from ftft_core.workspace.guides import make_guide
-from ftft_core.workspace.plans import Plans
-from ftft_core.workspace.resolving import read_training_rows, resolved
+from ftft_core.workspace.repeating import with_changes
+from ftft_core.workspace.resolving import read_training_rows, resolve_all, resolved
+from ftft_core.workspace.run_watching import RunWatching
 
 
-@dataclass(frozen=True)
-class RunProgress:
-    """How a run is doing, read from its files; what is not known yet is None."""
-
-    status: str
-    message: str
-    stage: str | None
-    """`training`, or which split is being evaluated."""
-    step: int | None
-    num_steps: int | None
-    epoch: int | None
-    num_epochs: int | None
-    loss: float | None
-    """Mean cross-entropy of the latest steps, in nats."""
-    fraction: float
-    """Share of the work that is done, in [0, 1]."""
-    seconds_left: float | None
-    seconds_elapsed: float | None
-    """Seconds spent in training steps."""
-    dev_scores: dict[str, float]
-    """Latest scores on the dev split, by metric; those of the kept model once the run has finished."""
-    updated_at: float | None
-    """Unix time."""
-
-
-class Runs(Plans):
-    """Queueing, watching, stopping and resuming runs."""
+class Runs(RunWatching):
+    """Queueing, stopping, resuming, reordering and repeating runs."""
 
     def submit(self, config: RunConfig) -> str:
         """Queue a run, see that a worker is alive, and give the run's id at once.
@@ -130,16 +104,6 @@ class Runs(Plans):
         with self.database.reading() as connection:
             return resolved(connection, config)
 
-    def runs(self, suite: str | None = None) -> pd.DataFrame:
-        """Give the view `runs`, oldest first; of one suite, or of all."""
-        with self.database.reading() as connection:
-            return run_store.list_runs(connection, suite)
-
-    def run(self, reference: str) -> dict[str, Any]:
-        """Give one row of the view `runs`."""
-        with self.database.reading() as connection:
-            return run_store.read_run(connection, reference)
-
     def total_flops(self, reference: str) -> float:
         """Give the FLOPs of training a run and its reference, passes over dev included where they decided its end, and
         what the reference did for the run's method alone.
@@ -152,12 +116,7 @@ class Runs(Plans):
             raise RunError(f"What run '{reference}' cost with its reference is not known, so nothing can match it.")
         return total
 
-    def run_folder(self, reference: str) -> RunFolder:
-        """Give the folder of a run."""
-        if re.fullmatch(r"r[0-9a-f]{8}", reference) and (self._queue.runs / reference).is_dir():
-            return self._queue.folder(reference)
-        with self.database.reading() as connection:
-            return self._queue.folder(run_store.find_run(connection, reference)[1])
+    # -- changing the queue ----------------------------------------------------------------------------------------
 
     def cancel(self, reference: str) -> None:
         """Stop a run; it can be resumed."""
@@ -169,6 +128,79 @@ class Runs(Plans):
         self._queue.resume(self._queued(reference))
         self.sync()
 
+    def retry(self, reference: str, *, from_scratch: bool = False) -> None:
+        """Queue a run again that ended without finishing; it goes on from its newest checkpoint, if it has one.
+
+        :param from_scratch: forget its checkpoint and all that it left, and begin anew.
+        :raises RunError: when it waits, runs or has finished.
+        """
+        folder = self._queued(reference)
+        status = self._queue.settle(folder)["status"]
+        if status not in RESUMABLE:
+            hint = (
+                f"`ftft train --like {reference}` trains it once more" if status == "finished" else "wait for its end"
+            )
+            raise RunError(f"Run '{reference}' is {status}; there is nothing to try again: {hint}.")
+        self._queue.resume(folder, forget=(lambda: self._forget_outputs(folder.run_id)) if from_scratch else None)
+        self.sync()
+
+    def move(self, reference: str, position: int) -> None:
+        """Give a run that waits another place in the queue: 1 is next; past the last is last.
+
+        :raises RunError: when it doesn't wait.
+        """
+        if position < 1:
+            raise InputError(f"The position in the queue: received {position}; it must be at least 1, which is next.")
+        self._queue.move(self._queued(reference), position)
+
+    def worker_settings(self) -> WorkerSettings:
+        """Give the devices that runs are trained on, and how many share one."""
+        return read_settings(self.folder)
+
+    def change_worker_settings(self, **changes: Any) -> WorkerSettings:
+        """Change how runs are given to devices; a living worker heeds it at once.
+
+        :param changes: fields of `WorkerSettings`.
+        :raises InputError: when this machine has no such device.
+        """
+        with self._queue.changing():
+            values = {**read_settings(self.folder).model_dump(), **changes}
+            settings = parse(WorkerSettings, values, what="How runs are given to devices")
+            check_devices(settings.devices or ())
+            write_settings(self.folder, settings)
+        return settings
+
+    # -- repeating -------------------------------------------------------------------------------------------------
+
+    def config_of(self, reference: str) -> RunConfig:
+        """Give a run's configuration as it was given, with ids for names and without its own name.
+
+        :raises RunError: when it was imported.
+        """
+        given = self.run(reference)["config"]
+        if given is None:
+            raise RunError(f"Run '{reference}' was imported; how it was configured is not known.")
+        return RunConfig.model_validate_json(given).model_copy(update={"name": None, "excluded": None})
+
+    def duplicate(self, reference: str, changes: Mapping[str, Any]) -> str:
+        """Queue a run like another one, under a new name; give its id.
+
+        :param changes: what is to be different, by field, flat as on the command line; `name` among them.
+        :raises InputError: when what it was made from is gone, or the changes don't fit.
+        """
+        config, row = self.config_of(reference), self.run(reference)
+        usual = _run_name(config, row["num_layers"])
+        with self.database.reading() as connection:
+            derived = resolve_all(connection, config.model_copy(update={"reference": None}))[0].reference
+            config = with_changes(config, changes, derived_reference=derived)
+            if config.name is None and not row["name"].startswith(usual):
+                config = config.model_copy(update={"name": run_store.free_name(connection, row["name"])})
+        return self.submit(config)
+
+    def _forget_outputs(self, run_id: str) -> None:
+        with self.database.writing() as connection:
+            run_store.forget_outputs(connection, run_store.find_run(connection, run_id)[0])
+
     def _queued(self, reference: str) -> RunFolder:
         folder = self.run_folder(reference)
         if not (folder.path / "state.json").exists():
@@ -177,62 +209,6 @@ class Runs(Plans):
                 "There is nothing to go on from; remove the run, or train it again."
             )
         return folder
-
-    def progress(self, reference: str) -> RunProgress:
-        """Say how a run is doing, from its files."""
-        folder = self.run_folder(reference)
-        if not (folder.path / "state.json").exists():
-            row = self.run(reference)
-            state, progress = {"status": row["status"], "message": row["message"]}, {}
-        else:
-            state, progress = self._queue.settle(folder), folder.read_progress()
-        dev = [record for record in folder.read_history() if record.get("split") == "dev"]
-        # Those of the kept model, once they are there: it may be older than the latest.
-        latest = next((record for record in dev if record.get("final")), dev[-1] if dev else {})
-        scores = {str(name): float(latest[name]) for name in METRICS if name in latest}
-        is_over = state["status"] == "finished"
-        return RunProgress(
-            status=state["status"],
-            message=state["message"],
-            stage=progress.get("stage"),
-            step=progress.get("step"),
-            num_steps=progress.get("num_steps"),
-            epoch=progress.get("epoch"),
-            num_epochs=progress.get("num_epochs"),
-            loss=progress.get("loss"),
-            fraction=1.0 if is_over else progress.get("fraction", 0.0),
-            seconds_left=0.0 if is_over else progress.get("seconds_left"),
-            seconds_elapsed=progress.get("train_seconds"),
-            dev_scores=scores,
-            updated_at=progress.get("updated_at"),
-        )
-
-    def loss_history(self, reference: str) -> pd.DataFrame:
-        """Give step, epoch, loss, learning_rate and dev_accuracy of a run; one row per logged step or evaluation."""
-        records = [
-            {**record, "dev_accuracy": record.get("accuracy")}
-            for record in self.run_folder(reference).read_history()
-            if record["kind"] == "step" or record.get("split") == "dev"
-        ]
-        columns = ["step", "epoch", "loss", "learning_rate", "dev_accuracy"]
-        return pd.DataFrame(records, columns=columns).astype({"step": "int64"} if records else {})
-
-    def log_tail(self, reference: str, lines: int = 20) -> str:
-        """Give the last lines that a run's training process printed."""
-        log = self.run_folder(reference).log
-        return (
-            "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) if log.exists() else ""
-        )
-
-    def queue(self) -> pd.DataFrame:
-        """Give what runs and waits: run_id, name, status, position (0 runs, 1 is next), seconds_left."""
-        names = self.runs().set_index("run_id")["name"].to_dict()
-        rows = []
-        for position, folder in [*((0, f) for f in self._queue.running()), *enumerate(self._queue.waiting(), 1)]:
-            status = "running" if position == 0 else "queued"
-            left = folder.read_progress().get("seconds_left")
-            rows.append((folder.run_id, names.get(folder.run_id, folder.run_id), status, position, left))
-        return pd.DataFrame(rows, columns=["run_id", "name", "status", "position", "seconds_left"])
 
 
 def _run_name(config: RunConfig, num_layers: int) -> str:
