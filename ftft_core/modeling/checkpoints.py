@@ -126,14 +126,14 @@ def _download_config(model: str) -> Path:
 
 def hub_answers() -> bool:
     """Whether the hub can be reached; a name that can't be looked up says at once that it can't."""
-    return _is_known_host(int(time.monotonic() / _REMEMBERED_SECONDS))
-
-
-@lru_cache(maxsize=1)
-def _is_known_host(_period: int) -> bool:
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return True
     host = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
+    return _is_known_host(host or "", int(time.monotonic() / _REMEMBERED_SECONDS))
+
+
+@lru_cache(maxsize=4)
+def _is_known_host(host: str, _period: int) -> bool:
     try:
         socket.getaddrinfo(host, 443)
     except OSError:

@@ -155,7 +155,7 @@ def count_steps(config: RunConfig, rows: TrainingRows, warm_up: WarmUp) -> int:
     epoch = _epoch_flops(warm_up, rows, config.training.batch_size, config.seed, 0)
     if config.budget.max_flops > epoch.sum() * max(1, MOST_WALKED // rows.num_examples):
         return max(1, round(config.budget.max_flops / float(epoch.mean())))
-    return steps_within(_steps_flops(config, rows, warm_up), config.budget.max_flops)
+    return int(steps_within(map(float, _steps_flops(config, rows, warm_up)), config.budget.max_flops))
 
 
 def training_flops(config: RunConfig, rows: TrainingRows, warm_up: WarmUp, num_steps: int) -> float:

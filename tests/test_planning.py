@@ -1,0 +1,429 @@
+"""Plans: what is expected is what a run then takes, a warm-up is kept for what it holds for, and survives a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ftft_core.config import RunConfig
+from ftft_core.jobs.queue import Queue, child_environment
+from ftft_core.planning import (
+    Machine,
+    TrainingRows,
+    WarmUp,
+    amount_words,
+    duration_words,
+    estimate_run,
+    flops_words,
+    memory_words,
+    process,
+    start,
+    this_machine,
+    warm_up_folder,
+)
+from ftft_core.planning.estimate import count_steps, most_examples
+from ftft_core.planning.folder import MOST_EXAMPLES, measuring_lock
+from ftft_core.planning.process import tidy
+from ftft_core.workspace import Workspace, plans
+from tests.conftest import ROOT
+from tests.planning_workspace import (
+    NUM_TRAIN,
+    change_config,
+    config,
+    folder_of,
+    make_planning_workspace,
+    measure_here,
+    spoilt,
+)
+from tests.training_runs import finish
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Workspace:
+    """A workspace in which the warm-up of the tiny model was made."""
+    workspace = make_planning_workspace(tmp_path_factory.mktemp("planning"), tiny_model)
+    assert measure_here(workspace, config(tiny_model)) == 0
+    return workspace
+
+
+@pytest.fixture(autouse=True)
+def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that is queued here is trained by a worker."""
+    monkeypatch.setattr(Queue, "ensure_worker", lambda _: None)
+
+
+@pytest.fixture
+def fresh(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """A copy in which nothing was measured."""
+    shutil.copytree(workspace.folder, tmp_path / "workspace")
+    shutil.rmtree(tmp_path / "workspace" / "plans")
+    return Workspace(tmp_path / "workspace")
+
+
+# -- what is expected ------------------------------------------------------------------------------------------------
+
+RUNS: dict[str, dict[str, Any]] = {
+    "epochs": {},
+    "another seed": {"seed": 5},
+    "part of an epoch": {"epochs": 1.3},
+    "steps": {"epochs": None, "max_steps": 9},
+    "FLOPs": {"epochs": None, "max_flops": 3e8},
+    "reference": {"method": "reference"},
+    "subset": {"subset": "third", "method": "random", "epochs": 3},
+    "patience": {"stop": "patience", "patience": 1000, "epochs": 1},
+}
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_steps_and_flops_are_those_that_the_run_takes(workspace: Workspace, tiny_model: Path, case: str) -> None:
+    asked = config(tiny_model, **{name: value for name, value in RUNS[case].items()})
+    plan = workspace.plan([asked])
+    (expected,) = plan.runs
+    assert expected is not None
+    run = workspace.queue_run(asked)
+    counters = finish(workspace.run_folder(run)).counters
+    assert expected.num_steps == counters.step == plan.num_steps
+    assert expected.train_flops == pytest.approx(counters.train_flops, rel=0.01)
+    assert expected.stopping_flops == pytest.approx(
+        counters.evaluation_flops if asked.stop == "patience" else 0.0, rel=0.01
+    )
+
+
+def test_a_plan_says_what_all_runs_take(workspace: Workspace, tiny_model: Path) -> None:
+    asked = [config(tiny_model, seed=seed) for seed in (0, 1, 2)]
+    plan, single = workspace.plan(asked), workspace.plan(asked[:1])
+    assert plan.is_measured
+    assert plan.problems == ()
+    assert plan.num_steps == 3 * 2 * NUM_TRAIN // 16
+    assert plan.train_flops == pytest.approx(3 * (single.train_flops or 0), rel=0.02)
+    assert plan.seconds is not None
+    assert plan.seconds > 3 * 0.9 * (single.seconds or 0)
+    assert plan.peak_memory_bytes is not None
+    assert plan.peak_memory_bytes > 50 * 2**20
+    assert plan.erm_share == 1.0
+    assert plan.words.startswith("3 runs, ")
+    assert plan.words.endswith(", 100 % of plain fine-tuning")
+    for run in plan.runs:
+        assert run is not None
+        assert run.seconds == pytest.approx(sum(run.parts.values()))
+        assert run.train_seconds == run.parts["training"] > 0
+
+
+def test_the_share_of_plain_fine_tuning_counts_the_reference(workspace: Workspace, tiny_model: Path) -> None:
+    plain = workspace.plan([config(tiny_model, epochs=3)]).train_flops
+    assert plain is not None
+    reference = workspace.queue_run(config(tiny_model, method="reference", epochs=1))
+    kept = workspace.expected(reference)
+    assert kept is not None
+    asked = config(tiny_model, subset="third", method="ftft", reference=reference, epochs=1)
+    plan = workspace.plan([asked], full_steps=3 * NUM_TRAIN // 16)
+    assert plan.train_flops is not None
+    assert plan.erm_share == pytest.approx((plan.train_flops + kept["train_flops"]) / plain)
+    assert plan.erm_share == pytest.approx((1 / 3 + 1) / 3, rel=0.1)
+
+
+def test_the_full_budget_is_that_of_the_newest_plain_run(workspace: Workspace, tiny_model: Path) -> None:
+    asked = config(tiny_model, subset="third", method="random", epochs=1)
+    assert workspace.plan([asked]).erm_words == "3 epochs on everything"
+    run = workspace.run_folder(workspace.queue_run(config(tiny_model, epochs=4, name="plain")))
+    run.set_status("finished", "", num_steps_planned=24, train_flops=1.0)
+    run.write_progress({"step": 24, "num_steps": 24, "train_flops": 1.0})
+    workspace.sync()
+    assert workspace.plan([asked]).erm_words == "the 24 steps of plain"
+
+
+def test_what_a_run_is_expected_to_take_is_kept_with_it(workspace: Workspace, tiny_model: Path) -> None:
+    asked = config(tiny_model, name="expected")
+    (estimate,) = workspace.plan([asked]).runs
+    run = workspace.queue_run(asked)
+    assert estimate is not None
+    kept = json.loads((workspace.run_folder(run).path / "expected.json").read_text(encoding="utf-8"))
+    assert kept["seconds"] == estimate.seconds
+    assert workspace.expected(run) == kept
+    unmeasured = workspace.queue_run(config(tiny_model, batch_size=7))
+    assert workspace.expected(unmeasured) is None
+
+
+def by_hand(**numbers: Any) -> WarmUp:
+    """A warm-up with round numbers: an example of 8 tokens takes 100 FLOPs, of 16 tokens 300; forward a tenth."""
+    steps = [[2, 8, 1.2, 1.0], [2, 16, 1.6, 1.4], [1, 8, 1.1, 0.9]]
+    values: dict[str, Any] = {
+        "fits": True,
+        "flops": {"lengths": [8, 16], "training": [[100, 200], [300, 600]], "forward": [[10, 20], [30, 60]]},
+        "steps": steps,
+        "splits": {
+            "dev": {"num_examples": 4, "role": "dev", "problem": None},
+            "test": {"num_examples": 20, "role": "in_distribution", "problem": None},
+        },
+        "tokenise_seconds_per_example": 0.5,
+        "count_seconds_per_shape": 0.25,
+        "startup_seconds": 10.0,
+        "startup_processor_seconds": 8.0,
+        "evaluation_seconds_per_flop": 0.001,
+        "evaluation_processor_seconds_per_flop": 0.0005,
+        "checkpoint_seconds": 3.0,
+        "peak_memory_mib": 1000.0,
+        "fixed_memory_mib": 200.0,
+        "memory_mib_per_example": 100.0,
+    }
+    lengths = {"train": np.array([5, 8, 9, 16]), "dev": np.array([4, 4, 4, 4]), "test": np.array([16, 16])}
+    return WarmUp({**values, **numbers}, lengths)
+
+
+def test_an_estimate_by_hand() -> None:
+    asked = RunConfig.model_validate(
+        {"suite": "s", "model": "m", "budget": {"epochs": 2}, "training": {"batch_size": 2}}
+    )
+    found = estimate_run(asked, TrainingRows(4), by_hand())
+    # Each epoch has a batch of two short and one of two long examples: 200 + 600 FLOPs.
+    assert (found.num_steps, found.train_flops) == (4, 1600)
+    # A step takes a second, and 1 ms for each FLOP; 0.8 s of the processor.
+    assert found.train_seconds == pytest.approx(4 + 1.6)
+    # dev, 40 FLOPs a pass, after the first epoch and at the end; test: 20 examples of 30, of which two were looked at.
+    assert found.parts["evaluating"] == pytest.approx((2 * 40 + 20 * 30) * 0.001)
+    # 4 + 4 + 20 examples are tokenised, the FLOPs of two shapes counted.
+    assert found.parts["starting"] == pytest.approx(10 + 28 * 0.5 + 2 * 0.25)
+    # Two checkpoints, and the model alone.
+    assert found.parts["writing"] == pytest.approx(3 * (2 + 1 / 3))
+    assert found.processor_seconds == pytest.approx(8 + 14.5 + 4 * 0.8 + 1.6 + 7 + 0.34)
+    assert found.peak_memory_mib == 1000
+
+    reference = estimate_run(asked.model_copy(update={"method": "reference"}), TrainingRows(4), by_hand())
+    assert reference.parts["evaluating"] == pytest.approx(2 * 40 * 0.001)
+    # On the two long examples alone.
+    subset = estimate_run(asked, TrainingRows(2, np.array([2, 3])), by_hand())
+    assert (subset.num_steps, subset.train_flops) == (2, 1200)
+
+
+def test_one_shape_tells_no_fixed_time() -> None:
+    asked = RunConfig.model_validate({"suite": "s", "model": "m", "training": {"batch_size": 2}})
+    found = estimate_run(asked, TrainingRows(4), by_hand(steps=[[2, 8, 1.0, 1.0], [2, 8, 9.0, 1.0], [2, 8, 2.0, 1.0]]))
+    assert found.train_seconds == pytest.approx(2.0 / 200 * found.train_flops)
+
+
+def test_a_large_suite_is_told_from_a_sample_of_it() -> None:
+    asked = RunConfig.model_validate({"suite": "s", "model": "m", "budget": {"epochs": 3}})
+    random = np.random.default_rng(0)
+    lengths = random.integers(4, 17, 500_000)
+    looked_at = np.sort(random.permutation(500_000)[:MOST_EXAMPLES])
+    whole = by_hand()
+    whole.lengths["train"] = lengths
+    sample = WarmUp(whole.numbers, {**whole.lengths, "train": lengths[looked_at]}, looked_at)
+    subset = np.flatnonzero(lengths > 8)
+    for rows in (TrainingRows(500_000), TrainingRows(len(subset), subset)):
+        told, known = (estimate_run(asked, rows, warm_up) for warm_up in (sample, whole))
+        assert told.num_steps == known.num_steps == 3 * -(-rows.num_examples // 32)
+        assert told.train_flops == pytest.approx(known.train_flops, rel=0.01)
+    by_flops = RunConfig.model_validate({"suite": "s", "model": "m", "budget": {"max_flops": told.train_flops}})
+    assert count_steps(by_flops, rows, sample) == pytest.approx(told.num_steps, rel=0.01)
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_more_memory_than_is_free_is_refused_with_the_batch_that_fits(
+    workspace: Workspace, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = config(tiny_model)
+    peak = (workspace.plan([asked]).peak_memory_bytes or 0) / 2**20
+    monkeypatch.setattr(plans, "free_memory_mib", lambda: peak + 1)
+    assert workspace.plan([asked]).problems == ()
+    monkeypatch.setattr(plans, "free_memory_mib", lambda: peak - 1)
+    (problem,) = workspace.plan([asked]).problems
+    assert "with batch_size 16 takes about" in problem
+    assert "lower batch_size" in problem
+
+
+def test_the_batch_that_fits_by_hand() -> None:
+    assert most_examples(by_hand(), 1000.0) == 7  # 200 + 7 * 100 within 95 % of 1000
+    assert most_examples(by_hand(), 150.0) == 0
+    assert most_examples(by_hand(memory_mib_per_example=None), 1000.0) is None
+
+
+def test_a_warm_up_stops_before_memory_does(
+    fresh: Workspace, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ftft_core.planning import __main__ as warming
+
+    asked = config(tiny_model, batch_size=64)
+    monkeypatch.setattr(warming, "free_memory_mib", lambda: 1.0)
+    assert measure_here(fresh, asked) == 0
+    result = folder_of(fresh, asked).result()
+    assert result is not None
+    assert not result.has_timings
+    assert "steps" not in result.numbers
+    # There is more by now, so it is as if it had not been tried.
+    plan = fresh.plan([asked])
+    assert (plan.problems, plan.is_measured) == ((), False)
+
+
+# -- what a warm-up holds for ----------------------------------------------------------------------------------------
+
+SAME: dict[str, dict[str, Any]] = {
+    "seed": {"seed": 3},
+    "budget": {"epochs": 9},
+    "learning rate": {"learning_rate": 1e-3},
+    "subset": {"subset": "third", "method": "random"},
+    "method": {"method": "reference"},
+    "name": {"name": "another"},
+}
+OTHER: dict[str, dict[str, Any]] = {
+    "batch size": {"batch_size": 17},
+    "precision": {"precision": "bf16"},
+    "length": {"max_length": 64},
+    "layers": {"layers": 3},
+    "suite": {"suite": "other"},
+}
+
+
+@pytest.mark.parametrize("changes", SAME.values(), ids=SAME)
+def test_a_warm_up_holds_for(workspace: Workspace, tiny_model: Path, changes: dict[str, Any]) -> None:
+    assert workspace.plan([config(tiny_model, **changes)]).is_measured
+
+
+@pytest.mark.parametrize("changes", OTHER.values(), ids=OTHER)
+def test_a_warm_up_does_not_hold_for(workspace: Workspace, tiny_model: Path, changes: dict[str, Any]) -> None:
+    plan = workspace.plan([config(tiny_model, **changes)])
+    assert (plan.problems, plan.is_measured) == ((), False)
+
+
+def test_a_warm_up_does_not_hold_for_other_files_of_the_model(
+    workspace: Workspace, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = spoilt(tiny_model, tmp_path / "model", lambda _: None)
+    before = folder_of(workspace, config(model)).path
+    assert folder_of(workspace, config(model)).path == before
+    change_config(model, hidden_dropout_prob=0.3)
+    assert folder_of(workspace, config(model)).path != before
+
+
+@pytest.mark.parametrize("other", [Machine("cuda", "H100", 1), Machine("cpu", "x", 2), Machine("cpu", "y", 1)])
+def test_a_warm_up_does_not_hold_for_another_machine(tmp_path: Path, tiny_model: Path, other: Machine) -> None:
+    suite = {"fingerprint": "f", "folder": "suites/f", "num_train": 10}
+    here = warm_up_folder(tmp_path, config(tiny_model), suite, Machine("cpu", "x", 1))
+    assert warm_up_folder(tmp_path, config(tiny_model), suite, other).path != here.path
+
+
+def test_the_threads_are_those_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert this_machine().num_threads == 3
+
+
+# -- the process -----------------------------------------------------------------------------------------------------
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_a_killed_warm_up_leaves_no_trace_and_can_be_made_again(fresh: Workspace, tiny_model: Path) -> None:
+    asked = config(tiny_model)
+    plan_folder = fresh.folder / "plans"
+    plan_folder.mkdir()
+    with measuring_lock(plan_folder):  # Somebody else measures, so it waits.
+        fresh.start_measuring([asked])
+        assert fresh.measuring([asked]) is not None
+        wait_until(lambda: str(fresh.measuring([asked])).startswith("waiting for another measurement"))
+        # It is not started a second time.
+        assert start(plan_folder, [folder_of(fresh, asked)], environment=child_environment(), again=True) == []
+        folder = folder_of(fresh, asked)
+        (folder.path / ".checkpoint-1").mkdir()
+        (folder.path / "checkpoint-1").mkdir()
+        pid = json.loads((folder.path / "progress.json").read_text(encoding="utf-8"))["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: fresh.measuring([asked]) is None)
+        plan = fresh.plan([asked])
+        assert not plan.is_measured
+        assert plan.measuring_failed is not None
+        assert "ended without a word" in plan.measuring_failed
+        assert plan.words == "1 run, 12 steps, could not be measured"
+        tidy(plan_folder)
+        assert not list(folder.path.glob("*checkpoint-1"))
+    assert measure_here(fresh, asked) == 0
+    assert fresh.plan([asked]).measuring_failed is None
+    assert fresh.plan([asked]).is_measured
+    # What is measured is not measured again.
+    assert start(plan_folder, [folder_of(fresh, asked)], environment=child_environment(), again=True) == []
+
+
+def test_of_those_that_wait_only_the_last_asked_for_stays(fresh: Workspace, tiny_model: Path) -> None:
+    first, second = config(tiny_model), config(tiny_model, batch_size=8)
+    plan_folder = fresh.folder / "plans"
+    plan_folder.mkdir()
+    with measuring_lock(plan_folder):
+        fresh.start_measuring([first])
+        fresh.start_measuring([second])
+        wait_until(lambda: fresh.measuring([first]) is None)
+        assert fresh.plan([first]).measuring_failed is None
+        assert fresh.measuring([second]) is not None
+        progress = folder_of(fresh, second).path / "progress.json"
+        os.kill(json.loads(progress.read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
+        wait_until(lambda: fresh.measuring([second]) is None)
+
+
+def test_what_only_loading_tells_is_a_problem_too(fresh: Workspace, tiny_model: Path, tmp_path: Path) -> None:
+    model = spoilt(tiny_model, tmp_path / "model", lambda folder: change_config(folder, intermediate_size=128))
+    asked = config(model)
+    assert fresh.plan([asked]).problems == ()
+    assert measure_here(fresh, asked) == 1
+    plan = fresh.plan([asked])
+    assert len(plan.problems) == 1
+    assert "its files lack" in plan.problems[0]
+    # The page asks every two seconds: it is not tried again at once.
+    fresh.start_measuring([asked])
+    assert fresh.measuring([asked]) is None
+
+
+def test_a_large_workspace_keeps_the_newest_warm_ups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MOST_KEPT", 2)
+    for number in range(4):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        (folder / "measured.json").write_text("{}", encoding="utf-8")
+        os.utime(folder, (number, number))
+    tidy(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
+
+
+def test_planning_imports_no_torch(workspace: Workspace, tiny_model: Path) -> None:
+    code = f"""
+import sys
+from ftft_core.workspace import Workspace
+asked = {{"suite": "reviews", "model": {str(tiny_model)!r}, "batch_size": 16, "epochs": 2}}
+workspace = Workspace({str(workspace.folder)!r})
+assert workspace.plan([asked]).is_measured
+assert workspace.plan([{{**asked, "layers": 99}}]).problems
+workspace.start_measuring([asked])
+assert workspace.measuring([asked]) is None
+print([name for name in ("torch", "transformers", "datasets") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_amounts_are_worded_for_people() -> None:
+    assert [amount_words(number) for number in (0.034, 1.0, 4.12, 9.96, 37.4)] == ["0.034", "1", "4.1", "10", "37"]
+    assert [flops_words(flops) for flops in (5, 4.1e12, 999.96e12, 3e30)] == [
+        *("5 FLOP", "4.1 TFLOP", "1 PFLOP", "3,000,000,000 ZFLOP")
+    ]
+    assert [memory_words(mib) for mib in (512, 1740, 1024 * 1024)] == ["512 MiB", "1.7 GiB", "1 TiB"]
+    assert [duration_words(seconds) for seconds in (1, 40, 89.6, 720, 5400, 7200, 200_000)] == [
+        *("1 second", "40 seconds", "90 seconds", "12 minutes", "1.5 hours", "2 hours", "2.3 days")
+    ]
