@@ -13,9 +13,7 @@ from ftft_core.selection import Recipe
 from ftft_core.ui.detail import number_words
 from ftft_core.ui.frame import as_text, duration_words, queue_words
 from ftft_core.ui.panel import share_words
-from ftft_core.ui.planning import cost_words, fitting_methods, free_seeds
-from ftft_core.workspace import Workspace
-from tests.ui_workspace import make_workspace, queue
+from tests.ui_workspace import make_workspace
 
 APP = Path(__file__).parents[1] / "app.py"
 PAGES = ("suites", "data_map", "subsets", "fine_tune", "compare")
@@ -103,54 +101,6 @@ def test_a_run_without_a_whole_epoch_says_what_it_waits_for(app):
     assert "no finished epoch yet" in written(app)
 
 
-def test_the_form_queues_one_run_a_seed_and_says_so(app, filled, monkeypatch):
-    submitted = []
-    monkeypatch.setattr(Workspace, "submit", lambda self, config: submitted.append(config) or "r1")
-    page = open_page(app, "fine_tune")
-    page.number_input(key="ft_seeds").set_value(2).run()
-    page.number_input(key="ft_epochs").set_value(2).run()
-    button = page.button(key="ft_start")
-    assert button.label == "Start 2 runs"
-    button.click().run()
-    assert not page.error
-    assert [config.seed for config in submitted] == [2, 3]  # 0 and 1 are there already
-    assert {config.method for config in submitted} == {"erm"}
-    assert {config.budget.epochs for config in submitted} == {2}
-
-
-def test_a_subset_proposes_the_method_that_its_strategy_makes(app, filled):
-    page = open_page(app, "fine_tune")
-    page.selectbox(key="ft_subset").select(filled.subset("ambiguous-33").subset).run()
-    methods = next(box for box in page.selectbox if box.label == "Counts as")
-    assert methods.options == ["ftft", "cartography"]
-
-
-def test_bad_input_is_refused_with_the_core_s_sentence_and_queues_nothing(app, filled):
-    page = open_page(app, "fine_tune")
-    before = len(filled.runs())
-    page.text_input(key="ft_rate").input("fast").run()
-    page.button(key="ft_start").click().run()
-    assert "learning" in page.error[0].value
-    assert len(filled.runs()) == before
-
-
-def test_the_queue_lists_runs_with_their_state_and_the_way_to_their_map(app, filled):
-    page = open_page(app, "fine_tune")
-    assert "finished, 12 s, dev accuracy 75.0 %" in written(page)
-    page.button(key=f"open.{filled.run('map-run')['run_id']}").click().run()
-    assert page.selectbox(key="run").value == filled.run("map-run")["run_id"]
-
-
-def test_a_run_that_waits_can_be_cancelled_from_the_page_and_resumed_is_offered(tmp_path, monkeypatch):
-    workspace = make_workspace(tmp_path, with_comparison=False)
-    run = queue(workspace, tmp_path / "tiny-model", name="waiting", method="erm")
-    monkeypatch.setenv("FTFT_WORKSPACE", str(workspace.folder))
-    page = open_page(AppTest.from_file(str(APP), default_timeout=60).run(), "fine_tune")
-    page.button(key=f"cancel.{run}").click().run()
-    assert workspace.run(run)["status"] == "cancelled"
-    assert page.button(key=f"resume.{run}").label == "Resume"
-
-
 def test_the_comparison_concludes_and_shows_means_spreads_and_costs(app):
     page = open_page(app, "compare")
     words = written(page)
@@ -187,18 +137,6 @@ def test_the_queue_is_idle_or_says_how_long_it_takes(filled):
     queue.loc[0] = ["r1", "a", "running", 0, 125.0]
     queue.loc[1] = ["r2", "b", "queued", 1, None]
     assert queue_words(queue) == "1 of 2 running, 2 min left"
-
-
-def test_planning_proposes_methods_seeds_and_costs(filled):
-    runs = filled.runs()
-    model = runs["model"].iloc[0]
-    assert fitting_methods(None)[0] == "erm"
-    assert fitting_methods({"strategy": "random"}) == ["random"]
-    assert fitting_methods({"strategy": None})[0] == "ftft"
-    assert free_seeds(runs, model, None, None, "erm", 2) == [2, 3]
-    assert free_seeds(runs, "other", None, None, "erm", 2) == [0, 1]
-    assert cost_words(runs, "other", None, 1, 30, 32) == "1 run of 30 optimizer steps with 32 examples each."
-    assert "about 24 s" in cost_words(runs, model, None, 2, 30, 32)
 
 
 def test_a_recipe_that_takes_nothing_is_refused(filled):

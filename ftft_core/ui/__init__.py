@@ -22,8 +22,6 @@ from ftft_core.ui.frame import (
 from ftft_core.ui.maps import Seen, draw_controls, draw_maps
 from ftft_core.ui.panel import draw_panel, share_words
 from ftft_core.ui.paper_table import comparison_table
-from ftft_core.ui.planning import cost_words, fitting_methods, free_seeds
-from ftft_core.ui.queue_list import draw_queue
 
 __all__ = [
     "START",
@@ -32,16 +30,12 @@ __all__ = [
     "as_text",
     "chosen",
     "comparison_table",
-    "cost_words",
     "draw_controls",
     "draw_examples",
     "draw_frame",
     "draw_maps",
     "draw_panel",
-    "draw_queue",
     "duration_words",
-    "fitting_methods",
-    "free_seeds",
     "guard",
     "navigate",
     "num_counted_epochs",

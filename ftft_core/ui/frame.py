@@ -36,6 +36,9 @@ PAGES = {
 }
 """Files in the folder `pages` and their titles, in the order of the work."""
 
+OPENED = "fine_tune.opened"
+"""In the session: id of the run that is open on the fine-tune page; its address names it."""
+
 START = "data_map"
 """Stands at the app's bare address."""
 
@@ -113,6 +116,8 @@ def write_address() -> None:
         address["run"] = str(now.run["run_id"])
         if st.session_state[PAGE] == START:
             address |= view.as_address(address["run"])
+    if st.session_state[PAGE] == "fine_tune" and st.session_state.get(OPENED):
+        address["open"] = st.session_state[OPENED]
     st.session_state[ADDRESS] = address
     if st.query_params.to_dict() != address:
         st.query_params.from_dict(address)
@@ -121,8 +126,10 @@ def write_address() -> None:
 def _take_address(page: str) -> list[str]:
     """Take over what the address says, if it was not written here; give a sentence for all that is not so."""
     address = st.query_params.to_dict()
-    if not address.keys() & {"suite", "run"} or address == st.session_state.get(ADDRESS):
+    if not address.keys() & {"suite", "run", "open"} or address == st.session_state.get(ADDRESS):
         return []  # a bare address, or one that only repeats what is known
+    if page == "fine_tune":
+        st.session_state[OPENED] = address.get("open")
     problems = []
     everything = reads.runs()
     reference = address.get("run")

@@ -54,6 +54,11 @@ def runs(suite: str | None = None) -> pd.DataFrame:
     return _runs(str(workspace_folder()), database_state(), suite)
 
 
+def removed_runs() -> pd.DataFrame:
+    """Return the runs in the trash, the last removed first."""
+    return _removed_runs(str(workspace_folder()), database_state())
+
+
 def suites() -> pd.DataFrame:
     """Return the workspace's suites."""
     return _suites(str(workspace_folder()), database_state())
@@ -90,6 +95,11 @@ def compare(suite: str, *, baseline: str) -> ComparisonReport:
 @st.cache_data(show_spinner=False, max_entries=16)
 def _runs(folder: str, state: str, suite: str | None) -> pd.DataFrame:
     return _workspace(folder).runs(suite)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _removed_runs(folder: str, state: str) -> pd.DataFrame:
+    return _workspace(folder).removed_runs()
 
 
 @st.cache_data(show_spinner=False, max_entries=16)

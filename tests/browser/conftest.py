@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,13 @@ def app(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]
     workspace = make_workspace(folder)
     add_pair_suite(workspace, folder)
     add_wide_suite(workspace, folder)
+    with running_app(workspace) as running:
+        yield running
+
+
+@contextmanager
+def running_app(workspace: Workspace) -> Iterator[App]:
+    """Run the app on a workspace, as a process of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
