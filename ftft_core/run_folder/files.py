@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,7 +75,8 @@ def _may_write(pid: int, modified_at: float) -> bool:
 
 @contextmanager
 def _replacing(path: Path, *, durable: bool) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    # Threads of one process, as those of the app, may write the same file at once.
+    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.{os.getpid()}.new")
     try:
         yield temporary
         if durable:
