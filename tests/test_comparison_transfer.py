@@ -173,7 +173,7 @@ def test_without_a_second_seed_no_ceiling_is_known():
 def test_a_reference_full_of_easy_examples_is_called_too_weak():
     weak = data_map(UP, confidence=UP)
     advice = advise({"m": data_map(UP), "r": weak}, ["m"], {"small": ["r"]}, {})
-    assert "small looks too weak: 100%" in advice.sentences[-1]
+    assert "small looks too weak: 100 %" in advice.sentences[-1]
 
 
 def test_advice_needs_maps_runs_and_references():

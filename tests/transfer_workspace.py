@@ -65,13 +65,13 @@ def leave_epochs(
     num_seen: int = NUM_TRAIN,
     is_late: bool = False,
 ) -> None:
-    """Leave logits of the first examples at every epoch; the margin grows with ease, epoch by epoch."""
+    """Leave logits of the first examples at every epoch; those that are neither easy nor hard waver."""
     random = np.random.default_rng(seed)
     own = ease + random.normal(0, noise, NUM_TRAIN)
     labels = np.array([row % 3 == 0 for row in range(NUM_TRAIN)], dtype=int)
     for epoch in range(num_epochs):
-        growth = float(epoch == num_epochs - 1) * 2 if is_late else (epoch + 1) / 2
-        margins = own * growth + random.normal(0, noise / 2, NUM_TRAIN)
+        sure = 2.0 * (not is_late or epoch == num_epochs - 1)
+        margins = own * sure + random.normal(0, 0.1 if is_late else 1.0, NUM_TRAIN)
         logits = np.stack([np.where(labels == label, margins, -margins) / 2 for label in (0, 1)], axis=1)[:num_seen]
         table = {
             "epoch": pa.array(np.full(num_seen, epoch), pa.int32()),

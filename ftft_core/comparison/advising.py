@@ -281,12 +281,12 @@ def _sentences(table: pd.DataFrame, chosen: str | None, own: Sequence[float], ch
     for row in table.to_dict("records"):
         if row["easy_share"] > 0.5:
             sentences.append(
-                f"{row['reference']} looks too weak: {row['easy_share']:.0%} of what it calls ambiguous are examples "
-                "that it finds easiest."
+                f"{row['reference']} looks too weak: {100 * row['easy_share']:.0f} % of what it calls ambiguous are "
+                "examples that it finds easiest."
             )
         if row["never_learnt_share"] > MUCH_NEVER_LEARNT:
             sentences.append(
-                f"{row['reference']} looks undertrained: it never predicted {row['never_learnt_share']:.0%} of what it "
-                "calls ambiguous right."
+                f"{row['reference']} looks undertrained: it never predicted {100 * row['never_learnt_share']:.0f} % of "
+                "what it calls ambiguous right."
             )
     return sentences

@@ -1,11 +1,12 @@
 """An estimate of transfer before a main run is paid for, from a short probe of the main model.
 
-A probe is the main model trained for a few per cent of its budget: one epoch, a part of one, or a few epochs on a small
-random part of the data. That is too short for variability, so a probe is asked what a single look at each example can
-tell: how near to the decision it stood (`threshold_closeness`). How well that foretells a map of the whole budget is
-learnt from the reference, whose first epoch and whole map are both known: where the main model's probe agrees with
-the reference's map as well as the reference's own first epoch does, the estimate is that the reference transfers.
-How often this was right is counted on benchmark suites (`count_probes`); it is an estimate, not a measurement.
+A probe is the main model trained for a few per cent of its budget: one epoch, a part of one, or one of a small random
+part of the data; of a longer one the first epoch is looked at. That is too short for variability, so a probe is asked
+what a single look at each example can tell: how near to the decision it stood (`threshold_closeness`). How well that
+foretells a map of the whole budget is learnt from the reference, whose first epoch and whole map are both known: where
+the main model's probe agrees with the reference's map as well as the reference's own first epoch does, the estimate is
+that the reference transfers. How often this was right is counted on benchmark suites (`count_probes`); it is an
+estimate, not a measurement.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Estimate:
 
     `overlap` is the Jaccard overlap of the reference's ambiguous set with the examples that the probe decides on least
     surely, among those that the probe saw; `expected` the same with the reference's own first epoch in the probe's
-    place, of another seed where there is one (else `same_run`, which flatters it). `correlation` is Spearman's, of the
+    place, of another seed where there is one (else `same_run`, which flatters it); where even that is no more than
+    chance a first epoch tells nothing of the map, and `good_enough` is null. `correlation` is Spearman's, of the
     reference's score with the probe's threshold closeness, `confidence_correlation` of their confidences.
     """
 
@@ -143,6 +145,8 @@ def estimate(
     *,
     fraction: float = 1 / 3,
     score: str = "variability",
+    seeds: Mapping[str, int | None] | None = None,
+    probe_seed: int | None = None,
 ) -> Estimate:
     """Estimate from a probe of the main model which references will transfer.
 
@@ -151,13 +155,16 @@ def estimate(
     :param first_epochs: run of a reference -> `probe_map` of its first epoch.
     :param references: name of a reference -> its runs, which differ by their seeds.
     :param costs: name of a reference -> FLOPs or any one unit; unknown ones come last.
+    :param seeds: run of a reference -> its seed; runs of the probe's own seed, which saw the examples in the probe's
+        order, are left out where there are others.
     :raises InputError: for no reference, too few examples in common, or as `align_maps` and `select`.
     """
     if not references:
         raise InputError("An estimate needs at least one reference to judge; received none.")
     rows = []
     for name, runs in references.items():
-        against = [_agreement(probe, maps[run], fraction, score) for run in runs]
+        apart = [run for run in runs if probe_seed is None or (seeds or {}).get(run) != probe_seed]
+        against = [_agreement(probe, maps[run], fraction, score) for run in apart or runs]
         pairs = [(a, b) for a in runs for b in runs if a != b] or [(run, run) for run in runs]
         seen = pd.Index(probe["example_id"])
         own = []
@@ -165,19 +172,14 @@ def estimate(
             first = first_epochs[b]
             own.append(_agreement(first[first["example_id"].isin(seen)], maps[a], fraction, score)["overlap"])
         means = {key: float(np.mean([found[key] for found in against])) for key in against[0]}
-        rows.append(
-            {
-                "reference": name,
-                "cost": costs.get(name),
-                **means,
-                "expected": min(own),
-                "same_run": len(runs) == 1,
-                "good_enough": means["overlap"] >= min(own),
-            }
-        )
-    table = pd.DataFrame(rows, columns=list(ESTIMATE_COLUMNS)).astype({"cost": "float64", "num_examples": "int64"})
+        tells = min(own) > means["chance"]
+        good = means["overlap"] >= min(own) if tells else None
+        rows.append({"reference": name, "cost": costs.get(name), **means, "expected": min(own),
+                     "same_run": len(runs) == 1, "good_enough": good})  # fmt: skip
+    table = pd.DataFrame(rows, columns=list(ESTIMATE_COLUMNS))
+    table = table.astype({"cost": "float64", "num_examples": "int64", "good_enough": "boolean"})
     table = table.sort_values("cost", kind="stable", ignore_index=True)
-    good = table[table["good_enough"]]
+    good = table[table["good_enough"].fillna(False)]
     chosen = None if good.empty else str(good["reference"].iloc[0])
     return Estimate(chosen, table, tuple(_sentences(table, chosen)))
 
@@ -248,8 +250,14 @@ def _sentences(table: pd.DataFrame, chosen: str | None) -> list[str]:
             f"The probe expects {chosen} to be good enough: its ambiguous set overlaps with what the probe is unsure "
             f"of by {row['overlap']:.2f} ({row['chance']:.2f} by chance), its own first epoch by {row['expected']:.2f}."
         ]
+    elif table["good_enough"].isna().all():
+        row = table.iloc[0]
+        sentences = [
+            f"The probe tells nothing here: even the first epoch of {row['reference']} itself foretells its ambiguous "
+            f"set by no more than chance ({row['expected']:.2f}, {row['chance']:.2f} by chance)."
+        ]
     else:
-        row = table.loc[table["overlap"].idxmax()]
+        row = table.loc[table["overlap"].where(table["good_enough"].notna()).idxmax()]
         sentences = [
             f"The probe expects no reference to be good enough: {row['reference']} comes nearest with an overlap of "
             f"{row['overlap']:.2f} ({row['chance']:.2f} by chance), but its own first epoch has {row['expected']:.2f}."

@@ -18,8 +18,14 @@ ROW_HEIGHT = 34
 NAME_CHARACTERS = 30
 TITLES = {"overlap": "overlap of the sets (Jaccard)", "correlation": "rank correlation (Spearman)"}
 
-KIND_SYMBOLS = {"run": "circle", "seeds": "square", "references": "triangle-up", "epochs": "cross", "main": "diamond"}
-"""Kind of an average -> its mark."""
+KINDS = {
+    "run": ("circle", "one run"),
+    "seeds": ("square", "seeds"),
+    "references": ("triangle-up", "two references"),
+    "epochs": ("cross", "epochs of one run"),
+    "main": ("diamond", "the main model itself"),
+}
+"""Kind of an average -> its mark, and what it is called."""
 
 
 def agreement_figure(
@@ -61,8 +67,6 @@ def agreement_figure(
     figure = go.Figure(
         go.Heatmap(
             z=values,
-            x=numbers,
-            y=numbers,
             zmin=chance,
             zmax=high,
             colorscale=colour_scale(theme.scores),
@@ -71,22 +75,37 @@ def agreement_figure(
             hoverongaps=False,
             xgap=2,
             ygap=2,
-            colorbar=_colour_bar(chance, high, ceiling, known, theme),
+            colorbar={
+                "orientation": "h",
+                "thickness": 8,
+                "x": 0.5,
+                "y": 0,
+                "yanchor": "top",
+                "len": 1,
+                "xpad": 0,
+                "ypad": 8,
+                "outlinewidth": 0,
+                "showticklabels": False,
+            },
         )
     )
     for i, j in np.ndindex(*values.shape):
         if np.isfinite(values[i, j]):
             share = (values[i, j] - chance) / (high - chance)
-            words, colour = f"{values[i, j]:.2f}{'*' * bool(same_seed[i, j])}", _on(theme, share)
+            words, colour = f"{values[i, j]:.2f}{'*' * bool(same_seed[i, j])}", _on(theme, float(share))
         else:
             words, colour = ("one run" if i == j else "–"), theme.muted
-        figure.add_annotation(x=numbers[j], y=numbers[i], text=words, showarrow=False,
+        figure.add_annotation(x=j, y=i, text=words, showarrow=False,
                               font={"size": 12 if len(names) <= 10 else 10, "color": colour})  # fmt: skip
     framed = [places[name] for name in main if name in places]
     if framed:
         first, last = min(framed) - 0.5, max(framed) + 0.5
         figure.add_shape(type="rect", x0=first, x1=last, y0=first, y1=last,
                          line={"color": theme.accent, "width": 2})  # fmt: skip
+    for end, said in ((0, f"chance {chance:.2f}"), (1, _end_words(high, ceiling, known))):
+        side = "right" if end else "left"
+        figure.add_annotation(x=end, y=0, xref="paper", yref="paper", xanchor=side, yshift=-26, text=said,
+                              showarrow=False, font={"color": theme.muted, "size": 12})  # fmt: skip
     figure.update_layout(_matrix_layout(names, numbers, what, theme, sizes, with_names))
     return figure
 
@@ -97,30 +116,39 @@ def averages_figure(averages: pd.DataFrame, theme: Theme, *, chance: float, ceil
     :param averages: average, kind, overlap, cost_share, num_runs; see `comparison.compare_averages`.
     """
     shown = averages.dropna(subset=["cost_share"])
-    is_main = shown["kind"] == "main"
-    figure = go.Figure(
-        go.Scatter(
-            x=shown["cost_share"],
-            y=shown["overlap"],
-            mode="markers",
-            marker={
-                "symbol": [KIND_SYMBOLS[kind] for kind in shown["kind"]],
-                "size": 10,
-                "color": np.where(is_main, theme.background, theme.accent),
-                "line": {"width": 1.5, "color": np.where(is_main, theme.muted, theme.accent)},
-            },
-            customdata=[plain(name, limit=80) for name in shown["average"]],
-            hovertemplate="%{customdata}: overlap %{y:.2f} at %{x:.0%} of a main run<extra></extra>",
-            cliponaxis=False,
+    figure = go.Figure()
+    for kind, (symbol, words) in KINDS.items():
+        some = shown[shown["kind"] == kind]
+        if some.empty:
+            continue
+        is_main = kind == "main"
+        figure.add_trace(
+            go.Scatter(
+                x=some["cost_share"],
+                y=some["overlap"],
+                mode="markers",
+                name=words,
+                marker={
+                    "symbol": symbol,
+                    "size": 10,
+                    "color": theme.background if is_main else theme.accent,
+                    "line": {"width": 1.5, "color": theme.muted if is_main else theme.accent},
+                },
+                customdata=[plain(name, limit=80) for name in some["average"]],
+                hovertemplate="%{customdata}: overlap %{y:.2f} at %{x:.0%} of a main run<extra></extra>",
+                cliponaxis=False,
+            )
         )
-    )
     for value, words in ((chance, "chance"), (ceiling, "two seeds of the main model")):
         if value is not None:
             figure.add_hline(y=value, line={"color": theme.muted, "width": 1, "dash": "dot"}, annotation_text=words,
                              annotation_position="top right",
                              annotation_font={"color": theme.muted, "size": 12})  # fmt: skip
-    layout = base_layout(theme, height=250)
-    layout["margin"] = {"l": 52, "r": 16, "t": 18, "b": 44}
+    layout = base_layout(theme, height=300)
+    layout["margin"] = {"l": 52, "r": 16, "t": 52, "b": 44}
+    layout["showlegend"] = True
+    layout["legend"] = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False,
+                        "itemdoubleclick": False, "font": {"size": 12, "color": theme.muted}}  # fmt: skip
     largest = float(shown["cost_share"].max()) if len(shown) else 1.0
     layout["xaxis"] |= {"tickformat": ".0%", "range": [0, largest * 1.08], "fixedrange": True}
     layout["xaxis"]["title"] = {**layout["xaxis"]["title"], "text": "cost, share of a main run"}
@@ -138,25 +166,12 @@ def _hover(row: Mapping[str, Any], a: str, b: str, what: str) -> str:
     return f"{pair}<br>{TITLES[what]} {row[what]:.3f}<br>{row['num_pairs']} pair{'s' * (row['num_pairs'] != 1)}, {of}"
 
 
-def _colour_bar(
-    chance: float, high: float, ceiling: float | None, known: np.ndarray[Any, Any], theme: Theme
-) -> dict[str, Any]:
-    end = f"ceiling {ceiling:.2f}" if ceiling is not None else f"{high:.2f}, no ceiling known"
-    more = "≥ " * bool(ceiling is not None and known.max(initial=chance) > high + 0.005)
-    return {
-        "orientation": "h",
-        "thickness": 8,
-        "len": 1,
-        "x": 0.5,
-        "y": 0,
-        "ypad": 8,
-        "yanchor": "top",
-        "outlinewidth": 0,
-        "tickvals": [chance, high],
-        "ticktext": [f"chance {chance:.2f}", f"{more}{end}"],
-        "ticklabelposition": "outside",
-        "tickfont": {"color": theme.muted, "size": 12},
-    }
+def _end_words(high: float, ceiling: float | None, known: np.ndarray[Any, Any]) -> str:
+    """Say what the high end of the colours is."""
+    if ceiling is None:
+        return f"{high:.2f}, no ceiling known"
+    more = "≥ " * bool(known.max(initial=high) > high + 0.005)
+    return f"{more}ceiling {high:.2f}" if ceiling == high else f"ceiling {ceiling:.2f}, no more than chance"
 
 
 def _matrix_layout(
@@ -176,9 +191,15 @@ def _matrix_layout(
     layout = base_layout(theme, height=84 + row_height * max(len(names), 3))
     longest = max(len(name[:NAME_CHARACTERS]) + len(counts[name]) for name in names)
     layout["margin"] = {"l": 34 + 6.4 * longest if with_names else 28, "r": 8, "t": 48, "b": 36}
-    quiet = {"showgrid": False, "fixedrange": True, "type": "category", "ticks": ""}
-    layout["xaxis"] |= {**quiet, "side": "top", "tickvals": numbers, "ticktext": [f"<b>{each}</b>" for each in numbers]}
-    layout["yaxis"] |= {**quiet, "autorange": "reversed", "tickvals": numbers, "ticktext": rows}
+    quiet = {"showgrid": False, "fixedrange": True, "ticks": "", "showline": False}
+    quiet["tickvals"] = list(range(len(names)))
+    layout["xaxis"] |= {
+        **quiet,
+        "side": "top",
+        "range": [-0.5, len(names) - 0.5],
+        "ticktext": [f"<b>{each}</b>" for each in numbers],
+    }
+    layout["yaxis"] |= {**quiet, "range": [len(names) - 0.5, -0.5], "ticktext": rows}
     layout["title"] = {
         "text": TITLES[what], "x": 0, "xref": "container", "y": 0.985, "yanchor": "top",
         "font": {"size": 13, "color": theme.text},

@@ -71,7 +71,6 @@ def draw_averages(workspace: Workspace, found: TransferReport, asked: Asked) -> 
     left, right = st.columns([1.35, 1], gap="large")
     with left:
         st.html(transfer_tables.averages_table(found))
-        _draw_saving(workspace, found, asked)
     with right:
         if found.averages["cost_share"].notna().any():
             figure = averages_figure(
@@ -80,6 +79,7 @@ def draw_averages(workspace: Workspace, found: TransferReport, asked: Asked) -> 
             st.plotly_chart(figure, config=_as_svg("averages"), theme=None, key="transfer.averages")
         else:
             st.markdown(":gray[The chart of overlap against cost needs the runs' costs.]")
+    _draw_saving(workspace, found, asked)
 
 
 def draw_probe(workspace: Workspace, suite: str, found: TransferReport, asked: Asked, listed: pd.DataFrame) -> None:
@@ -87,7 +87,7 @@ def draw_probe(workspace: Workspace, suite: str, found: TransferReport, asked: A
     st.html('<div class="ftft-heading">Before a main run is paid for</div>')
     probes = workspace.possible_probes(suite)
     names = dict(zip(probes["run_id"], probes["name"], strict=True))
-    probe = frame.page_address(transfer.PAGE).get("probe")
+    probe = frame.page_address(transfer.PAGE).get("probe", "")
     if not names:
         st.markdown(
             ":gray[A probe trains the main model for a few per cent of its budget; what it is unsure of then is held "

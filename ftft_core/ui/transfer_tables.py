@@ -16,16 +16,6 @@ from ftft_core.comparison.tables import MISSING
 from ftft_core.ui.frame import duration_words
 from ftft_core.workspace import ProbeReport, TransferReport
 
-KINDS = {
-    "run": "one run",
-    "seeds": "seeds",
-    "references": "two references",
-    "epochs": "epochs",
-    "main": "the main model itself",
-}
-"""Kind of an average -> what the table calls it."""
-
-
 _STYLE = """
 .ftft-verdict { font-size: 1.15rem; font-weight: 600; line-height: 1.4; max-width: 70rem; }
 .ftft-transfer td, .ftft-transfer th { white-space: nowrap; }
@@ -81,7 +71,11 @@ def references_table(report: TransferReport) -> str:
             "no ceiling" if row["good_enough"] is None else "yes" if row["good_enough"] else "no",
         ]
         body.append(_row(cells, "chosen" if marked else ""))
-    return _table(head, body)
+    share = _percent(float(report.transfer.ambiguous_sets["easy_share_by_chance"].iloc[0]))
+    never = _percent(float(report.transfer.ambiguous_sets["never_learnt_by_chance"].mean()))
+    small = {"overlap": f"{report.chance:.2f} by chance", "found easy": f"{share} by chance",
+             "easy for main": f"{share} by chance", "never learnt": f"{never} of all"}  # fmt: skip
+    return _table(head, body, small)
 
 
 def reliability_table(report: TransferReport) -> str:
@@ -134,7 +128,9 @@ def estimates_table(report: ProbeReport) -> str:
     ]  # fmt: skip
     body = []
     for row in to_records(report.estimate.references):
-        said = "good enough" if row["good_enough"] else "not good enough"
+        said = (
+            "can't tell" if row["good_enough"] is None else "good enough" if row["good_enough"] else "not good enough"
+        )
         bar = _two(row["expected"]) + "*" * bool(row["same_run"])
         cells = [html.escape(row["reference"]), _two(row["overlap"]), bar,
                  _two(row["chance"]), _two(row["correlation"]), f"{row['num_examples']:,}", said]  # fmt: skip
@@ -142,9 +138,11 @@ def estimates_table(report: ProbeReport) -> str:
     return _table(head, body)
 
 
-def _table(head: Sequence[tuple[str, str, bool]], body: Sequence[str]) -> str:
+def _table(head: Sequence[tuple[str, str, bool]], body: Sequence[str], small: Mapping[str, str] | None = None) -> str:
+    small = small or {}
     cells = "".join(
-        f'<th class="{"" if is_number else "word"}" title="{html.escape(help_, quote=True)}">{html.escape(name)}</th>'
+        f'<th class="{"" if is_number else "word"}" title="{html.escape(help_, quote=True)}">{html.escape(name)}'
+        f"{_below(small[name]) if name in small else ''}</th>"
         for name, help_, is_number in head
     )
     return (

@@ -190,9 +190,10 @@ class Transfers(Selecting):
         maps = {str(each["name"]): self.map_frame(each["run_id"]) for each in rows}
         first = {str(each["name"]): self._probe_map(each["run_id"], epochs=1) for each in rows}
         found = estimate(
-            self._probe_map(row["run_id"]), maps, first,
+            self._probe_map(row["run_id"], epochs=1), maps, first,
             {each.name: each.runs for each in candidates}, {each.name: each.cost for each in candidates},
-            fraction=fraction, score=score,
+            fraction=fraction, score=score, probe_seed=int(row["seed"]),
+            seeds={run: seed for each in candidates for run, seed in zip(each.runs, each.seeds, strict=True)},
         )  # fmt: skip
         cost = row["train_flops"]
         return ProbeReport(str(row["name"]), None if pd.isna(cost) else float(cost), found, read_counts(PROBE_COUNTS))
