@@ -134,8 +134,8 @@ def test_shares_and_numbers_are_worded_without_false_zeros():
 def test_the_queue_is_idle_or_says_how_long_it_takes(filled):
     queue = filled.queue()
     assert queue_words(queue) == "Idle"
-    queue.loc[0] = ["r1", "a", "running", 0, 125.0]
-    queue.loc[1] = ["r2", "b", "queued", 1, None]
+    queue.loc[0] = ["r1", "a", "running", 0, 125.0, "cpu"]
+    queue.loc[1] = ["r2", "b", "queued", 1, None, None]
     assert queue_words(queue) == "1 of 2 running, 2 min left"
 
 
