@@ -5,7 +5,7 @@ Owns what tells two versions of a method apart, in words. Which runs may be aver
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,12 @@ FACT_TITLES = {
     "training.warmup_fraction": "warm-up",
     "training.gradient_clip_norm": "gradients clipped at",
     "training.max_length": "longest text",
-    "reference.budget": "reference",
-    "reference.stop": "reference stops",
+    "reference.learning_rate": "reference's learning rate",
+    "reference.stop": "reference stops:",
     "error_weight": "errors weigh",
 }
 """Fact -> words before its value in a column's head; others stand with their own name, or with none."""
 
-_BARE = ("budget", "subset")
 _NUM_FINGERPRINT_LETTERS = 6
 
 
@@ -106,18 +105,11 @@ def make_columns(
 
 def fact_words(name: str, value: object) -> str:
     """Word one fact as a column's head says it: "learning rate 2e-05", "3 epochs", "data 81c0f2"."""
-    if name == "suite_fingerprint":
-        return f"data {str(value)[:_NUM_FINGERPRINT_LETTERS]}"
-    if name == "budget":
-        return _budget_words(str(value))
-    if name == "reference.budget":
-        return f"reference {_budget_words(str(value))}"
-    if name == "stop":
-        return "whole budget" if value in (None, "none") else str(value)
+    if name in _SPECIAL_WORDS:
+        return _SPECIAL_WORDS[name](value)
+    title = FACT_TITLES.get(name, name.rpartition(".")[2].replace("_", " "))
     shown = f"{value:g}" if isinstance(value, float) else str(value)
-    if name in _BARE:
-        return shown
-    return f"{FACT_TITLES.get(name, name.rpartition('.')[2].replace('_', ' '))} {shown}"
+    return f"no {title}" if value is None else f"{title} {shown}"
 
 
 def _budget_words(budget: str) -> str:
@@ -127,6 +119,21 @@ def _budget_words(budget: str) -> str:
     if unit is None:
         return budget.replace("_", " ")
     return f"{amount} {unit}{'s' * (amount != '1')}"
+
+
+_SPECIAL_WORDS: dict[str, Callable[[Any], str]] = {
+    "suite_fingerprint": lambda value: f"data {str(value)[:_NUM_FINGERPRINT_LETTERS]}",
+    "budget": lambda value: _budget_words(str(value)),
+    "stop": lambda value: "whole budget" if value in (None, "none") else str(value).removeprefix("stop "),
+    "reference.budget": lambda value: f"reference {_budget_words(str(value))}",
+    "precision": str,
+    "subset.strategy": lambda value: "no strategy" if value is None else str(value),
+    "subset.balance": lambda value: "unbalanced" if value is None else f"balanced by {value}",
+    "subset.epochs": lambda value: "whole map" if value is None else f"map at epoch {value}",
+    "subset.maps": lambda value: "one map" if value == 1 else f"average of {value} maps",
+    "subset.where": lambda value: "no filter" if value is None else str(value),
+}
+"""Fact -> how its value is worded, where "title value" would not do."""
 
 
 def _details(methods: Sequence[MethodRuns]) -> list[str]:
@@ -149,9 +156,7 @@ def _facts_apart(method: MethodRuns, alike: Sequence[MethodRuns]) -> list[str]:
     names = dict.fromkeys(name for other in alike for name in other.facts)
     apart = [name for name in names if len({repr(other.facts.get(name, _ABSENT)) for other in alike}) > 1]
     return [
-        fact_words(name, method.facts[name])
-        if name in method.facts
-        else f"{FACT_TITLES.get(name, name.replace('_', ' '))} not stated"
+        fact_words(name, method.facts[name]) if name in method.facts else f"{name.replace('_', ' ')} not stated"
         for name in apart
     ]
 

@@ -12,6 +12,7 @@
     canonical     the folder that a training process reads
     tokenising    texts to token ids
     sample        the sample suite, from installed packages
+    sampling      what is looked at of a test split while a run trains
 
 Owns no training and no database: a suite is data, checked.
 """

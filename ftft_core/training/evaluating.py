@@ -18,14 +18,12 @@ from ftft_core.evaluation import predict
 from ftft_core.metrics import score_split
 from ftft_core.modeling.lengths import evaluation_batches
 from ftft_core.suites import Split, TokenisedSplit
+from ftft_core.suites.sampling import SNAPSHOT_EXAMPLES, snapshot_rows
 from ftft_core.training.checkpoint import Counters
 from ftft_core.training.random_state import undisturbed
 from ftft_core.training.reporting import Reporter
 from ftft_core.training.setup import Setup, mean_step_tokens
 from ftft_core.training.stopping import num_dev_passes
-
-SNAPSHOT_EXAMPLES = 256
-"""Examples of each test split that a snapshot looks at, at most; the same ones every time."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +147,4 @@ def make_evaluator(setup: Setup) -> Evaluator:
 
 def _some(split: Split) -> Split:
     """Give a split with at most `SNAPSHOT_EXAMPLES` of its examples, in its order; the same ones every time."""
-    num_examples = len(split.examples)
-    chosen = np.random.default_rng(0).permutation(num_examples)[:SNAPSHOT_EXAMPLES]
-    return replace(split, examples=split.examples.iloc[np.sort(chosen)])
+    return replace(split, examples=split.examples.iloc[snapshot_rows(len(split.examples), SNAPSHOT_EXAMPLES)])

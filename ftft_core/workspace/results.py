@@ -1,47 +1,43 @@
-"""What one can learn from finished runs: comparisons."""
+"""What one can learn from finished runs: comparisons, two methods point by point, and curves against cost."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ftft_core import store
-from ftft_core.comparison import (
-    ComparedSplit,
-    Comparison,
-    RunResult,
-    SplitPredictions,
-    compare_runs,
-    conclude,
-    cost_table,
-)
-from ftft_core.config import METHODS, StopConfig
-from ftft_core.store import dynamics as dynamics_store
-from ftft_core.store import runs as run_store
-from ftft_core.store import suites as suite_store
+from ftft_core.comparison import Comparison, RunResult, compare_runs, conclude, cost_table
+from ftft_core.comparison.columns import Column, make_columns
+from ftft_core.comparison.efficiency import first_reach, mean_curves
+from ftft_core.comparison.pairs import OUTCOMES, Pair, compare_pair
+from ftft_core.comparison.runs import MethodRuns
+from ftft_core.errors import InputError, unknown
+from ftft_core.metrics import HIGHER_IS_BETTER, METRICS, probabilities_and_gold
+from ftft_core.store import comparing as comparing_store
+from ftft_core.suites.sampling import snapshot_rows
+from ftft_core.workspace.compared import ComparedRuns, read_compared_runs
 from ftft_core.workspace.maps import Maps
 
-_COSTS = ("train_flops", "train_seconds", "num_optimizer_steps", "num_examples_seen")
-_SELECTING_COSTS = {"train_flops": "selecting_flops", "train_seconds": "selecting_seconds"}
-"""What a run's reference did for its method alone, in the run's own row; a part of the cost."""
-_STOPPING_COSTS = {"train_flops": "stopping_flops", "train_seconds": "stopping_seconds"}
-"""What passes over dev cost that decided when a run ends; a part of the cost. Null for runs that know none."""
+FEW_SEEDS = 3
+"""Under this many seeds a comparison warns: their spread is then hardly known."""
+
+CURVE_ROLES = ("out_of_distribution", "in_distribution", "dev")
 
 
 @dataclass(frozen=True)
 class ComparisonReport:
     """A comparison of a suite's finished runs, with its costs and what can be concluded."""
 
+    suite: str
     comparison: Comparison
     costs: pd.DataFrame
-    """One row per method, see `comparison.cost_table`."""
+    """One row per method, see `comparison.cost_table`; in step with `comparison.methods`."""
     conclusion: str
     """One sentence."""
+    columns: tuple[Column, ...]
+    """The methods in their versions, in the order of the table; last those of which no run has finished."""
+    compared: ComparedRuns
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -49,9 +45,60 @@ class ComparisonReport:
         return self.comparison.rows
 
     @property
+    def names(self) -> list[str]:
+        """Name of the column of each row."""
+        named = {column.column: column.name for column in self.columns}
+        return [named[column] for column in self.comparison.marks["column"]]
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is missing or narrows what the numbers mean."""
-        return self.comparison.notes
+        return tuple([*self._missing(), *self.comparison.notes])
+
+    def column(self, column: str) -> Column:
+        """Give the column with this id; or the first of the method of this name.
+
+        :raises InputError: with what there is.
+        """
+        found = [each for each in self.columns if each.column == column]
+        found += [each for each in self.columns if each.title == column and each.runs]
+        if not found:
+            raise InputError(unknown("method in this comparison", column, [each.column for each in self.columns]))
+        return found[0]
+
+    def few_seeds(self) -> list[Column]:
+        """Give the columns whose spread over seeds is hardly known."""
+        return [column for column in self.columns if 0 < column.num_seeds < FEW_SEEDS]
+
+    def _missing(self) -> list[str]:
+        notes = []
+        for column in self.columns:
+            if column.missing:
+                some = f"{column.num_seeds} of {column.num_wanted} seeds" if column.runs else "no seed"
+                became = "; ".join(run.words for run in column.missing)
+                notes.append(f"{column.name}: {some} finished ({became}). What is shown leaves the others out.")
+        return notes
+
+
+@dataclass(frozen=True)
+class CostCurves:
+    """Scores against what was spent so far, mean over the splits of a role."""
+
+    curves: pd.DataFrame
+    """See `comparison.efficiency.mean_curves`; `cost` in FLOPs, reference included."""
+    points: pd.DataFrame
+    """The same for every seed: `comparison.efficiency.POINT_COLUMNS` and is_end."""
+    reach: pd.DataFrame
+    """See `comparison.efficiency.first_reach`; no rows without a baseline."""
+    baseline_cost: float | None
+    """FLOPs of the baseline's whole run, mean over its seeds."""
+    num_examples: dict[str, int]
+    """Split -> examples that every point of it is the score of."""
+
+    @property
+    def has_snapshots(self) -> bool:
+        """Whether any run was looked at before its end."""
+        return bool((~self.points["is_end"]).any())
 
 
 class Results(Maps):
@@ -60,90 +107,173 @@ class Results(Maps):
     def compare(self, suite: str, *, baseline: str = "erm") -> ComparisonReport:
         """Compare the finished runs of a suite on every split but training, from their stored predictions."""
         with self.database.reading() as connection:
-            labels = suite_store.read_suite_facts(connection, suite)["labels"]
-            rows = suite_store.list_splits(connection, suite)
-            splits = [
-                ComparedSplit(row.split, row.role, row.label_map) for row in rows.itertuples() if row.role != "train"
-            ]
-            runs = run_store.list_runs(connection, suite)
-            finished = runs[(runs["status"] == "finished") & (runs["method"] != "reference")]
-            in_order = finished.sort_values("method", key=lambda names: names.map(list(METHODS).index), kind="stable")
-            results = [_result(connection, row, runs, splits) for row in in_order.to_dict("records")]
-        comparison = compare_runs(results, splits, labels, baseline=baseline)
-        return ComparisonReport(comparison, cost_table(results, baseline=baseline), conclude(comparison))
+            compared = read_compared_runs(connection, suite)
+        comparison = compare_runs(compared.finished, compared.splits, compared.labels, baseline=baseline)
+        costs = cost_table(compared.finished, baseline=baseline)
+        columns = make_columns(comparison.methods, compared.unfinished)
+        return ComparisonReport(suite, comparison, costs, conclude(comparison), columns, compared)
+
+    def compare_pair(self, report: ComparisonReport, first: str, second: str, split: str) -> Pair:
+        """Compare two methods of a comparison on one split, point by point.
+
+        :param first: id of a column, or name of a method; :param second: likewise.
+        :raises InputError: for an unknown method or split, or one without predictions there.
+        """
+        by_name = {each.name: each for each in report.compared.splits}
+        if split not in by_name:
+            raise InputError(unknown("split to compare on", split, by_name))
+        sides = [_method_runs(report.column(each)) for each in (first, second)]
+        return compare_pair(sides[0], sides[1], by_name[split], report.compared.labels)
+
+    def pair_examples(
+        self,
+        report: ComparisonReport,
+        pair: Pair,
+        outcome: str,
+        *,
+        rule: str = "most",
+        gold: str | None = None,
+        group: str | None = None,
+        search: str | None = None,
+        offset: int = 0,
+        limit: int = 25,
+    ) -> tuple[int, pd.DataFrame]:
+        """Give the number of examples of an outcome, and a page of them: those that the two differ in most first.
+
+        :param outcome: one of `comparison.pairs.OUTCOMES`; :param rule: see `Pair.outcomes`.
+        :param gold: only those with this gold label; :param group: only those of this group.
+        :returns: example_id, text, text_pair, label, group, first_right and second_right (shares of the seeds),
+            first_predicted and second_predicted (most frequent), first_probability and second_probability (of the gold
+            label, mean over seeds), and training_id, see `store.comparing.read_test_page`.
+        """
+        if outcome not in OUTCOMES:
+            raise InputError(unknown("outcome", outcome, OUTCOMES))
+        frame = self._pair_frame(report, pair)
+        chosen = pair.outcomes(rule) == outcome
+        if gold is not None:
+            chosen &= frame["gold"].to_numpy() == gold
+        if group is not None:
+            chosen &= frame["group"].to_numpy() == group
+        gap = (frame["first_probability"] - frame["second_probability"]).abs()
+        asked = frame[chosen].loc[gap[chosen].sort_values(ascending=False, kind="stable").index]
+        with self.database.reading() as connection:
+            return comparing_store.read_test_page(
+                connection, report.suite, pair.split, asked.drop(columns=["gold", "group"]), search=search,
+                offset=offset, limit=limit,
+            )  # fmt: skip
+
+    def _pair_frame(self, report: ComparisonReport, pair: Pair) -> pd.DataFrame:
+        split = next(each for each in report.compared.splits if each.name == pair.split)
+        frame = pd.DataFrame({"example_id": pair.example_ids, "gold": np.asarray(pair.labels, dtype=object)[pair.gold]})
+        groups = None
+        for name, side in (("first", pair.first), ("second", pair.second)):
+            gold_probability, votes = [], np.zeros((len(frame), len(pair.labels)))
+            for run in report.column(side.column).runs:
+                given = run.predictions.get(pair.split)
+                if run.seed not in side.seeds or given is None:
+                    continue
+                rows = pd.Index(given.example_ids).get_indexer(pair.example_ids)
+                values, _, _ = probabilities_and_gold(
+                    given.logits[rows], given.labels[rows], report.compared.labels, split.label_map
+                )
+                gold_probability.append(values[np.arange(len(rows)), pair.gold])
+                votes[np.arange(len(rows)), values.argmax(axis=1)] += 1
+                groups = given.groups[rows] if given.groups is not None else groups
+            frame[f"{name}_right"] = side.right
+            frame[f"{name}_predicted"] = np.asarray(pair.labels, dtype=object)[votes.argmax(axis=1)]
+            frame[f"{name}_probability"] = np.mean(gold_probability, axis=0)
+        return frame.assign(group=groups)
+
+    def cost_curves(
+        self, report: ComparisonReport, *, metric: str = "accuracy", role: str = "out_of_distribution"
+    ) -> CostCurves:
+        """Give scores against cost: at the looks that runs took at their splits while they trained, and at the end.
+
+        A run's FLOPs are spread evenly over its steps. Snapshots look at some examples of a split; the end is
+        scored on the same ones, so that all points of a curve are of the same examples.
+
+        :raises InputError: for an unknown metric or role.
+        """
+        problems = [unknown("metric", metric, METRICS)] if metric not in METRICS else []
+        problems += [unknown("role", role, CURVE_ROLES)] if role not in CURVE_ROLES else []
+        if problems:
+            raise InputError("There are no such curves.", problems)
+        with self.database.reading() as connection:
+            looks = comparing_store.read_scores_on_the_way(connection, report.suite, metric)
+        splits = [split.name for split in report.compared.splits if split.role == role]
+        looks = looks[looks["split"].isin(splits)]
+        rows: list[tuple[object, ...]] = []
+        num_examples: dict[str, int] = {}
+        for column in report.columns:
+            for run in column.runs:
+                ends = [_end_score(run, split, role, metric, report.compared, num_examples) for split in splits]
+                if not splits or any(value is None for value in ends):
+                    continue
+                own, steps = report.compared.own_flops.get(run.run_id), report.compared.steps.get(run.run_id)
+                if own is None or steps is None or run.total_flops is None:
+                    continue
+                before = run.total_flops - own
+                of_run = looks[looks["run_id"] == run.run_id]
+                for step, found in of_run.groupby("step"):
+                    if len(found) == len(splits) and step < steps:
+                        cost = before + own * float(step) / steps
+                        rows.append((column.column, run.run_id, run.seed, step, cost, found["value"].mean(), False))
+                rows.append(
+                    (
+                        column.column,
+                        run.run_id,
+                        run.seed,
+                        steps,
+                        run.total_flops,
+                        float(np.mean([value for value in ends if value is not None])),
+                        True,
+                    )
+                )
+        points = pd.DataFrame(rows, columns=["column", "run_id", "seed", "step", "cost", "value", "is_end"])
+        points = points.astype({"cost": float, "value": float, "is_end": bool})
+        curves = mean_curves(points)
+        baseline = _baseline_column(report, set(curves["column"]))
+        if baseline is None:
+            return CostCurves(curves, points, pd.DataFrame(columns=_REACH_COLUMNS), None, num_examples)
+        reach = first_reach(curves, baseline, higher_is_better=HIGHER_IS_BETTER[metric])
+        whole = float(curves.loc[curves["column"] == baseline, "cost"].max())
+        return CostCurves(curves, points, reach, whole, num_examples)
 
 
-def _result(
-    connection: store.Connection, run: Mapping[str, Any], runs: pd.DataFrame, splits: Sequence[ComparedSplit]
-) -> RunResult:
-    """Gather what a comparison needs of a finished run; the cost of its reference is added to its own."""
-    run_no, _ = run_store.find_run(connection, run["run_id"])
-    predictions = {}
-    for split in splits:
-        examples, logits = dynamics_store.read_predictions(connection, run_no, split.name)
-        if len(examples):
-            groups = examples["group"].to_numpy(dtype=object) if examples["group"].notna().any() else None
-            ids, labels = (examples[name].to_numpy(dtype=object) for name in ("example_id", "label"))
-            predictions[split.name] = SplitPredictions(ids, labels, logits, groups)
-    reference = None
-    if isinstance(run["reference_run"], str):
-        reference = runs[runs["run_id"] == run["reference_run"]].iloc[0]
-    parts = [run] if reference is None else [run, reference]
-    flops, seconds, steps, examples_seen = (
-        _sum([*(_cost(part, name) for part in parts), _known(run, _SELECTING_COSTS.get(name))]) for name in _COSTS
-    )
-    config = json.loads(run["config"])
-    return RunResult(
-        run_id=run["run_id"],
-        method=run["method"],
-        model=run["model"],
-        num_layers=int(run["num_layers"]),
-        seed=int(run["seed"]),
-        fraction=float(run["fraction"]),
-        predictions=predictions,
-        reference_model=None if reference is None else reference["model"],
-        reference_layers=None if reference is None else int(reference["num_layers"]),
-        total_flops=flops,
-        train_seconds=seconds,
-        num_optimizer_steps=None if steps is None else int(steps),
-        num_examples_seen=None if examples_seen is None else int(examples_seen),
-        facts={
-            "suite_fingerprint": run["suite_fingerprint"],
-            "budget": _budget_in_words(config["budget"]),
-            "stop": _stop_in_words(config),
-            "error_weight": config.get("error_weight"),
-            **{f"training.{name}": value for name, value in config["training"].items() if name in _TRAINING_FACTS},
-        },
-    )
+_REACH_COLUMNS = ["column", "target", "best", "cost", "share"]
 
 
-def _cost(run: Mapping[str, Any], name: str) -> float:
-    """Give one cost of a run, NaN if it is unknown."""
-    own = run[name]
-    return np.nan if own is None or pd.isna(own) else float(own) + _known(run, _STOPPING_COSTS.get(name))
+def _method_runs(column: Column) -> MethodRuns:
+    if not column.runs:
+        raise InputError(f"No run of {column.name} has finished, so there is nothing to compare point by point.")
+    return MethodRuns(column.key, column.runs)
 
 
-def _known(run: Mapping[str, Any], name: str | None) -> float:
-    """Give a part of the cost that some runs have, 0 for those that have none."""
-    value = None if name is None else run.get(name)
-    return 0.0 if value is None or pd.isna(value) else float(value)
+def _baseline_column(report: ComparisonReport, with_curves: set[str]) -> str | None:
+    """Give the baseline's column that most others stand for: on all the data, with most seeds."""
+    candidates = [
+        column
+        for column in report.columns
+        if column.title == report.comparison.baseline and column.column in with_curves
+    ]
+
+    def rank(column: Column) -> tuple[bool, int]:
+        return column.key.fraction == 1.0, column.num_seeds
+
+    return max(candidates, key=rank).column if candidates else None
 
 
-def _sum(values: Sequence[float]) -> float | None:
-    """Give the sum, or None if a part is unknown, as it is of a run that another tool trained."""
-    return None if any(pd.isna(value) for value in values) else float(sum(values))
+def _end_score(
+    run: RunResult, split: str, role: str, metric: str, compared: ComparedRuns, num_examples: dict[str, int]
+) -> float | None:
+    given = run.predictions.get(split)
+    if given is None or not len(given.labels):
+        return None
+    label_map = next(each.label_map for each in compared.splits if each.name == split)
+    rows = np.arange(len(given.labels)) if role == "dev" else snapshot_rows(len(given.labels))
+    num_examples[split] = len(rows)
+    values, gold, _ = probabilities_and_gold(given.logits[rows], given.labels[rows], compared.labels, label_map)
+    return METRICS[metric](values, gold)
 
 
-_TRAINING_FACTS = ("learning_rate", "batch_size", "weight_decay", "warmup_fraction", "gradient_clip_norm", "max_length")
-
-
-def _stop_in_words(config: Mapping[str, Any]) -> str:
-    said = {name: config.get(name) for name in StopConfig.model_fields}
-    rounded = {name: f"{value:g}" if isinstance(value, float) else value for name, value in said.items()}
-    return ", ".join(f"{name} {value}" for name, value in rounded.items() if value is not None) or "none"
-
-
-def _budget_in_words(budget: Mapping[str, float | None]) -> str:
-    """Word a budget; a budget in FLOPs follows from other runs and differs a little from seed to seed."""
-    (name, value), *_ = ((name, value) for name, value in budget.items() if value is not None)
-    return "matched FLOPs" if name == "max_flops" else f"{name} {value:g}"
+__all__ = ["CURVE_ROLES", "FEW_SEEDS", "ComparisonReport", "CostCurves", "Results"]

@@ -1,0 +1,231 @@
+"""Runs of a suite as a comparison takes them: predictions, costs, and all in which they may differ.
+
+Owns what of a run's row, configuration, subset and reference has to agree before runs are averaged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ftft_core import store
+from ftft_core.comparison import ComparedSplit, RunResult, SplitPredictions
+from ftft_core.comparison.columns import MissingRun
+from ftft_core.config import METHODS, StopConfig
+from ftft_core.selection import Recipe
+from ftft_core.selection.words import joined_words
+from ftft_core.store import comparing as comparing_store
+from ftft_core.store import runs as run_store
+from ftft_core.store import suites as suite_store
+
+COSTS = ("train_flops", "train_seconds", "num_optimizer_steps", "num_examples_seen")
+SELECTING_COSTS = {"train_flops": "selecting_flops", "train_seconds": "selecting_seconds"}
+"""What a run's reference did for its method alone, in the run's own row; a part of the cost."""
+STOPPING_COSTS = {"train_flops": "stopping_flops", "train_seconds": "stopping_seconds"}
+"""What passes over dev cost that decided when a run ends; a part of the cost. Null for runs that know none."""
+
+_TRAINING_FACTS = ("learning_rate", "batch_size", "weight_decay", "warmup_fraction", "gradient_clip_norm", "max_length")
+_METHOD_FACTS = ("error_weight",)
+
+
+@dataclass(frozen=True)
+class ComparedRuns:
+    """The runs of a suite that a comparison is about."""
+
+    labels: tuple[str, ...]
+    splits: tuple[ComparedSplit, ...]
+    """All but training."""
+    finished: tuple[RunResult, ...]
+    """In the order of the methods; references are left out."""
+    unfinished: tuple[tuple[RunResult, MissingRun], ...]
+    """Runs that would count, had they finished; without predictions."""
+    names: Mapping[str, str]
+    """run_id -> name, of all runs of the suite."""
+    own_flops: Mapping[str, float | None]
+    """run_id of a finished run -> FLOPs of its training alone, passes over dev that decided its end included."""
+    steps: Mapping[str, int]
+    """run_id of a finished run -> optimizer steps of its own that it took."""
+
+
+def read_compared_runs(connection: store.Connection, suite: str) -> ComparedRuns:
+    """Gather what a comparison of a suite's runs needs; the cost of a run's references is added to its own."""
+    labels = tuple(suite_store.read_suite_facts(connection, suite)["labels"])
+    rows = suite_store.list_splits(connection, suite)
+    splits = tuple(
+        ComparedSplit(row.split, row.role, row.label_map) for row in rows.itertuples() if row.role != "train"
+    )
+    listed = run_store.list_runs(connection, suite)
+    recipes = comparing_store.read_run_recipes(connection, suite)
+    known = {str(row["run_id"]): row for row in listed.to_dict("records")}
+    order = list(METHODS)
+    place = {name: order.index(name) if name in order else len(order) for name in listed["method"]}
+    chosen = [row for row in known.values() if row["method"] != "reference"]
+    chosen.sort(key=lambda row: place[row["method"]])  # stable: within a method as they were made
+    done = [row for row in chosen if row["status"] == "finished"]
+    predictions = _read_predictions(connection, suite, [row["run_id"] for row in done], splits)
+    results = {
+        row["run_id"]: _result(row, known, recipes.get(row["run_id"]), predictions.get(row["run_id"], {}))
+        for row in chosen
+    }
+    unfinished = [
+        (
+            results[row["run_id"]],
+            MissingRun(row["run_id"], row["name"], int(row["seed"]), row["status"], _first_line(row["message"])),
+        )
+        for row in chosen
+        if row["status"] != "finished"
+    ]
+    own = {row["run_id"]: _cost(row, "train_flops") for row in done}
+    return ComparedRuns(
+        labels,
+        splits,
+        tuple(results[row["run_id"]] for row in done),
+        tuple(unfinished),
+        {run_id: str(row["name"]) for run_id, row in known.items()},
+        {run_id: None if pd.isna(value) else value for run_id, value in own.items()},
+        {row["run_id"]: int(row["num_optimizer_steps"]) for row in done if not pd.isna(row["num_optimizer_steps"])},
+    )
+
+
+def _first_line(message: object) -> str:
+    lines = str(message or "").strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _read_predictions(
+    connection: store.Connection, suite: str, run_ids: Sequence[str], splits: Sequence[ComparedSplit]
+) -> dict[str, dict[str, SplitPredictions]]:
+    """Give predictions by run and split. Runs that predicted a whole split share its ids, labels and groups."""
+    found: dict[str, dict[str, SplitPredictions]] = {}
+    for split in splits:
+        examples = comparing_store.read_split(connection, suite, split.name)
+        ids, labels = (examples[name].to_numpy(dtype=object) for name in ("example_id", "label"))
+        groups = examples["group"].to_numpy(dtype=object) if examples["group"].notna().any() else None
+        for run_id, read in comparing_store.read_split_logits(connection, run_ids, split.name).items():
+            if len(read.positions) == len(ids):
+                given = SplitPredictions(ids, labels, read.logits, groups)
+            else:
+                some = read.positions
+                given = SplitPredictions(ids[some], labels[some], read.logits, None if groups is None else groups[some])
+            found.setdefault(run_id, {})[split.name] = given
+    return found
+
+
+def _result(
+    run: Mapping[str, Any],
+    known: Mapping[str, Mapping[str, Any]],
+    recipe: str | None,
+    predictions: Mapping[str, SplitPredictions],
+) -> RunResult:
+    reference = known.get(run["reference_run"]) if isinstance(run["reference_run"], str) else None
+    subset = None if recipe is None else Recipe.model_validate_json(recipe)
+    parts = [run, *_references(reference, subset, known)]
+    flops, seconds, steps, examples_seen = (
+        _sum([*(_cost(part, name) for part in parts), _known(run, SELECTING_COSTS.get(name))]) for name in COSTS
+    )
+    config = json.loads(run["config"])
+    return RunResult(
+        run_id=run["run_id"],
+        method=run["method"],
+        model=run["model"],
+        num_layers=int(run["num_layers"]),
+        seed=int(run["seed"]),
+        fraction=float(run["fraction"]),
+        predictions=predictions,
+        reference_model=None if reference is None else reference["model"],
+        reference_layers=None if reference is None else int(reference["num_layers"]),
+        total_flops=flops,
+        train_seconds=seconds,
+        num_optimizer_steps=None if steps is None else int(steps),
+        num_examples_seen=None if examples_seen is None else int(examples_seen),
+        facts={
+            "suite_fingerprint": run["suite_fingerprint"],
+            **_config_facts(config),
+            **{name: config.get(name) for name in _METHOD_FACTS},
+            **({"precision": run["precision"]} if isinstance(run["precision"], str) else {}),
+            **_subset_facts(subset),
+            **({} if reference is None else _reference_facts(json.loads(reference["config"]))),
+        },
+    )
+
+
+def _references(
+    reference: Mapping[str, Any] | None, subset: Recipe | None, known: Mapping[str, Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Give the runs whose dynamics a run needed: its reference, and all whose maps were averaged for its subset."""
+    if reference is None:
+        return []
+    averaged = () if subset is None or subset.source_runs is None else subset.source_runs
+    others = [run_id for run_id in averaged if run_id != reference["run_id"]]
+    unknown: dict[str, Any] = dict.fromkeys(COSTS)  # a run that was removed: its cost is not known
+    return [reference, *(known.get(run_id, unknown) for run_id in others)]
+
+
+def _config_facts(config: Mapping[str, Any]) -> dict[str, object]:
+    if "budget" not in config:  # the run was imported
+        return {}
+    return {
+        "budget": _budget_in_words(config["budget"]),
+        "stop": _stop_in_words(config),
+        **{f"training.{name}": value for name, value in config["training"].items() if name in _TRAINING_FACTS},
+    }
+
+
+def _reference_facts(config: Mapping[str, Any]) -> dict[str, object]:
+    return {f"reference.{name.removeprefix('training.')}": value for name, value in _config_facts(config).items()}
+
+
+def _subset_facts(subset: Recipe | None) -> dict[str, object]:
+    """Say how a subset was chosen, apart from runs and seeds: those differ from seed to seed."""
+    if subset is None:
+        return {}
+    conditions = [
+        condition.model_copy(update={"run": None}) if hasattr(condition, "run") else condition
+        for condition in subset.conditions
+    ]
+    where = None
+    if conditions:  # words leave out what a hand drew or listed: letters that follow from it tell such apart
+        content = json.dumps([condition.model_dump(mode="json") for condition in conditions], sort_keys=True)
+        where = f"{joined_words(tuple(conditions))} [{hashlib.sha256(content.encode()).hexdigest()[:6]}]"
+    return {
+        "subset.strategy": subset.strategy,
+        "subset.balance": subset.balance,
+        "subset.epochs": subset.epochs,
+        "subset.maps": 1 if subset.source_runs is None else len(subset.source_runs),
+        "subset.where": where,
+    }
+
+
+def _cost(run: Mapping[str, Any], name: str) -> float:
+    """Give one cost of a run, NaN if it is unknown."""
+    own = run[name]
+    return np.nan if own is None or pd.isna(own) else float(own) + _known(run, STOPPING_COSTS.get(name))
+
+
+def _known(run: Mapping[str, Any], name: str | None) -> float:
+    """Give a part of the cost that some runs have, 0 for those that have none."""
+    value = None if name is None else run.get(name)
+    return 0.0 if value is None or pd.isna(value) else float(value)
+
+
+def _sum(values: Sequence[float]) -> float | None:
+    """Give the sum, or None if a part is unknown, as it is of a run that another tool trained."""
+    return None if any(pd.isna(value) for value in values) else float(sum(values))
+
+
+def _stop_in_words(config: Mapping[str, Any]) -> str:
+    said = {name: config.get(name) for name in StopConfig.model_fields}
+    rounded = {name: f"{value:g}" if isinstance(value, float) else value for name, value in said.items()}
+    return ", ".join(f"{name} {value}" for name, value in rounded.items() if value is not None) or "none"
+
+
+def _budget_in_words(budget: Mapping[str, float | None]) -> str:
+    """Word a budget; a budget in FLOPs follows from other runs and differs a little from seed to seed."""
+    (name, value), *_ = ((name, value) for name, value in budget.items() if value is not None)
+    return "matched FLOPs" if name == "max_flops" else f"{name} {value:g}"
