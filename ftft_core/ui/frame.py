@@ -33,6 +33,7 @@ PAGES = {
     "subsets": "Subsets",
     "fine_tune": "Fine-tune",
     "compare": "Compare",
+    "transfer": "Transfer",
 }
 """Files in the folder `pages` and their titles, in the order of the work."""
 
@@ -118,9 +119,16 @@ def write_address() -> None:
             address |= view.as_address(address["run"])
     if st.session_state[PAGE] == "fine_tune" and st.session_state.get(OPENED):
         address["open"] = st.session_state[OPENED]
+    address |= page_address(st.session_state[PAGE])
     st.session_state[ADDRESS] = address
     if st.query_params.to_dict() != address:
         st.query_params.from_dict(address)
+
+
+def page_address(page: str) -> dict[str, str]:
+    """Return what a page keeps in the address beside suite and run; the page changes it, `write_address` writes it."""
+    kept: dict[str, str] = st.session_state.setdefault(f"{ADDRESS}.{page}", {})
+    return kept
 
 
 def _take_address(page: str) -> list[str]:
@@ -130,6 +138,10 @@ def _take_address(page: str) -> list[str]:
         return []  # a bare address, or one that only repeats what is known
     if page == "fine_tune":
         st.session_state[OPENED] = address.get("open")
+    if page not in (START, "fine_tune"):
+        kept = page_address(page)
+        kept.clear()
+        kept |= {name: value for name, value in address.items() if name not in ("suite", "run")}
     problems = []
     everything = reads.runs()
     reference = address.get("run")
