@@ -7,17 +7,15 @@ its state: it never began.
 
 from __future__ import annotations
 
-import signal
 from contextlib import suppress
 from typing import Any
 
-from ftft_core.run_folder import ENDED, LOST_MESSAGE, RunFolder, read_json, trouble_in_words, write_json
+from ftft_core.run_folder import ENDED, RunFolder, last_word, read_json, write_json
 
 RETURNED = "its worker was stopped; it goes on from its newest checkpoint once it is its turn"
 MOST_ATTEMPTS = 3
 """So often a run that never began is tried again by itself."""
 
-_LOG_LINES = 15
 _RETURN = "return"
 _OF_A_PROCESS = ("pid", "pid_started", "boot", "oom_kills", "attempts", "place")
 
@@ -68,7 +66,7 @@ def record(folder: RunFolder, *, exit_status: int | None = None) -> dict[str, An
         clear_return(folder)
     if exit_status is not None and written["status"] in {"running", "lost"}:
         # Somebody who looked in between may have recorded the run as lost already; here the reason is known.
-        folder.set_status(*_last_word(folder, state, exit_status), **_facts(written))
+        folder.set_status(*last_word(folder, exit_status), **_facts(written))
     elif written["status"] == "running":
         if written.get("attempts", MOST_ATTEMPTS) < MOST_ATTEMPTS:
             return _requeue(folder, "", place=place_of(written), attempts=written["attempts"])
@@ -87,24 +85,6 @@ def _place_to_return_to(folder: RunFolder) -> dict[str, float]:
     with suppress(FileNotFoundError, ValueError, KeyError):
         return {"place": float(read_json(folder.path / _RETURN)["place"])}
     return {}
-
-
-def _last_word(folder: RunFolder, state: dict[str, Any], exit_status: int) -> tuple[str, str]:
-    """Give status and message for a training process that ended without recording its end."""
-    lines = []
-    with suppress(OSError):
-        lines = folder.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-    trouble = trouble_in_words("\n".join(lines), folder.path)
-    if exit_status < 0:
-        name = signal.Signals(-exit_status).name
-        if state["status"] == "lost" and state["message"] != LOST_MESSAGE:
-            return "lost", state["message"]
-        if trouble is not None and name != "SIGKILL":
-            return "lost", f"the training process was ended by {name}: {trouble}"
-        hint = " (by somebody, or because memory ran out)" if name == "SIGKILL" else ""
-        return "lost", f"the training process was ended by {name}{hint}; resume goes on from its newest checkpoint"
-    last = next((line for line in reversed(lines) if line.strip()), "it printed nothing")
-    return "failed", trouble or f"the training process ended with status {exit_status}: {last.strip()}"
 
 
 def _facts(state: dict[str, Any]) -> dict[str, Any]:

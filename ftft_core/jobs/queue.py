@@ -169,7 +169,8 @@ class Queue:
                     env=child_environment(),
                 )
             _children.append(child)
-            write_json(self.starting, {**identify(child.pid), "started_at": time.time()})
+            with suppress(OSError):  # On a full disk a worker is started more often than needed, and gives way.
+                write_json(self.starting, {**identify(child.pid), "started_at": time.time()})
 
     def _is_starting(self) -> bool:
         """Whether a worker was started that has yet to take its lock, or that died before it could a moment ago."""
@@ -190,7 +191,8 @@ class Queue:
             while self.worker() is not None and time.monotonic() < deadline and ends.needs_word(folder, state):
                 time.sleep(0.05)
                 state = folder.true_state()
-            with self.changing():
+            # On a full disk it is not recorded, but told all the same.
+            with self.changing(), suppress(OSError):
                 state = ends.record(folder)
         has_waited = state["status"] == "queued" and not 0 <= time.time() - state["since"] <= _PATIENCE_SECONDS
         if has_waited and self.worker() is None:

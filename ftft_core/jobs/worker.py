@@ -82,7 +82,8 @@ class Worker:
             return False
         with self._listening():
             try:
-                write_json(self.queue.worker_file, {**identify(), "host": socket.gethostname()})
+                with suppress(OSError):  # A full disk keeps nobody from watching what trains.
+                    write_json(self.queue.worker_file, {**identify(), "host": socket.gethostname()})
                 self.queue.starting.unlink(missing_ok=True)
                 self._tidy()
                 self._work(lock)
@@ -127,7 +128,8 @@ class Worker:
 
     def _end(self, training: _Training, exit_status: int | None) -> None:
         del self._trainings[training.folder.run_id]
-        with suppress(FileNotFoundError):  # The run may have been removed.
+        # The run may have been removed, or the disk be full: whoever looks is told so all the same.
+        with suppress(OSError):
             with self.queue.changing():
                 state = ends.record(training.folder, exit_status=exit_status)
             self.worked[training.folder.run_id] = state["status"]
@@ -139,7 +141,7 @@ class Worker:
         for path in stale_files([self.queue.workspace]):
             path.unlink(missing_ok=True)
         for folder in run_folders(self.queue.runs):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 for path in stale_files([folder.path]):
                     path.unlink(missing_ok=True)
                 if ends.needs_word(folder, folder.true_state()):
@@ -235,7 +237,7 @@ class Worker:
             self.say(f"stopping: {noun} to write a checkpoint and go back to the queue (once more kills at once)")
         first = self.queue.next_place() - len(ours)
         for number, training in enumerate(ours):
-            with suppress(FileNotFoundError), self.queue.changing():
+            with suppress(OSError), self.queue.changing():
                 # One that was asked to stop for good does not come back.
                 if training.folder.true_state()["status"] == "running" and not training.folder.cancel_requested:
                     ends.ask_to_return(training.folder, first + number)

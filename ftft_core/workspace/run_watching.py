@@ -126,7 +126,7 @@ class RunWatching(Plans):
         """
         folder = self.run_folder(reference)
         roles = self._roles(folder)
-        frame = pd.DataFrame(_curve_rows(folder.read_history(), roles), columns=_CURVE_COLUMNS)
+        frame = pd.DataFrame(_curve_rows(folder.read_history(), roles), columns=_CURVE_COLUMNS, dtype=object)
         return frame.astype({"step": "int64", "epoch": "int64", "value": "float64"})
 
     def loss_history(self, reference: str) -> pd.DataFrame:

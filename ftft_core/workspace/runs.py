@@ -137,10 +137,8 @@ class Runs(RunWatching):
         folder = self._queued(reference)
         status = self._queue.settle(folder)["status"]
         if status not in RESUMABLE:
-            hint = (
-                f"`ftft train --like {reference}` trains it once more" if status == "finished" else "wait for its end"
-            )
-            raise RunError(f"Run '{reference}' is {status}; there is nothing to try again: {hint}.")
+            hint = f"; `ftft train --like {reference}` trains it once more" if status == "finished" else ""
+            raise RunError(f"Run '{reference}' is {status}, so there is nothing to try again{hint}.")
         self._queue.resume(folder, forget=(lambda: self._forget_outputs(folder.run_id)) if from_scratch else None)
         self.sync()
 
