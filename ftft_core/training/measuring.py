@@ -110,7 +110,7 @@ def measure(folder: RunFolder, *, available_memory_mib: float | None, report: Re
     if probe.fits:
         facts["steps"] = _time_steps(setup, report, most_examples=probe.most_examples)
         report("evaluating", 0.85)
-        facts |= _time_evaluation(setup)
+        facts["evaluation"] = _time_evaluation(setup, lengths)
         report("writing a checkpoint", 0.95)
         facts |= _time_checkpoint(setup)
         needed = max(needed, peak_memory_mib())
@@ -253,24 +253,31 @@ def _wait(setup: Setup) -> None:
         torch.cuda.synchronize()
 
 
-def _time_evaluation(setup: Setup) -> dict[str, float]:
-    """Seconds, and seconds of the processor, per FLOP of predicting, on about two forward passes of dev."""
-    dev = _sample(setup.suite.dev)
-    lengths = padded_lengths(setup.tokenise(dev).lengths)
-    stride = max(1, round(lengths.sum() / (2 * EVALUATION_TOKENS)))
-    rows = np.sort(lengths.argsort(kind="stable")[::stride])
-    tokens = setup.tokenise(replace(dev, examples=dev.examples.iloc[rows]))
-    batches = evaluation_batches(tokens.lengths, np.arange(len(tokens)))
-    flops = sum(setup.meter.forward((len(some), length)) for some, length in batches)
-    seconds = processor_seconds = 0.0
-    for _ in range(2):  # the first prepares its kernels
-        begun, processor_began = time.perf_counter(), time.process_time()
-        predict(setup.parts.model, tokens, pad_token_id=setup.pad_token_id, accelerator=setup.parts.accelerator)
-        seconds, processor_seconds = time.perf_counter() - begun, time.process_time() - processor_began
-    return {
-        "evaluation_seconds_per_flop": seconds / flops,
-        "evaluation_processor_seconds_per_flop": processor_seconds / flops,
-    }
+def _time_evaluation(setup: Setup, lengths: dict[str, NDArray[np.int64]]) -> list[list[float]]:
+    """Time predicting, on about a forward pass of dev and of the split with the longest texts.
+
+    FLOPs leave out what grows with the square of the length, so that long texts take more time for each of theirs.
+
+    :returns: rows of mean padded length, and seconds and seconds of the processor per FLOP; the shortest first.
+    """
+    mean = {name: float(padded_lengths(each).mean()) for name, each in lengths.items() if name != "train" and len(each)}
+    longest = max(mean, key=lambda name: mean[name])
+    timed = []
+    for name in dict.fromkeys(("dev", longest)):
+        some = _sample(setup.suite.split(name))
+        padded = padded_lengths(lengths[name])
+        stride = max(1, round(padded.sum() / EVALUATION_TOKENS))
+        rows = np.sort(padded.argsort(kind="stable")[::stride])
+        tokens = setup.tokenise(replace(some, examples=some.examples.iloc[rows]))
+        batches = evaluation_batches(tokens.lengths, np.arange(len(tokens)))
+        flops = sum(setup.meter.forward((len(rows), length)) for rows, length in batches)
+        seconds = processor_seconds = 0.0
+        for _ in range(2):  # the first prepares its kernels
+            begun, processor_began = time.perf_counter(), time.process_time()
+            predict(setup.parts.model, tokens, pad_token_id=setup.pad_token_id, accelerator=setup.parts.accelerator)
+            seconds, processor_seconds = time.perf_counter() - begun, time.process_time() - processor_began
+        timed.append([mean[name], seconds / flops, processor_seconds / flops])
+    return sorted(timed)
 
 
 def _time_checkpoint(setup: Setup) -> dict[str, float]:

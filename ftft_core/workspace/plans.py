@@ -31,7 +31,7 @@ from ftft_core.planning import (
 )
 from ftft_core.planning.asked import Asked, as_config
 from ftft_core.planning.checks import memory_problem
-from ftft_core.planning.estimate import most_examples, training_flops
+from ftft_core.planning.estimate import PROCESS_GROWTH, most_examples, peak_memory_mib, training_flops
 from ftft_core.planning.machine import free_memory_mib
 from ftft_core.planning.models import read_model_files
 from ftft_core.run_folder import read_json, write_json
@@ -217,19 +217,20 @@ class Plans(WorkspaceBase):
         tests = numbers["splits"].values() if run.config.method != "reference" else ()
         too_long = [each["problem"] for each in tests if each["problem"] is not None]
         free = self._free_memory_mib(numbers)
-        if free is None or numbers["peak_memory_mib"] <= free:
+        needed = peak_memory_mib(warm_up)
+        if free is None or needed <= free:
             return too_long
         most = most_examples(warm_up, free)
         if most is not None:
             most = min(most, run.config.training.batch_size - 1)
-        return [*too_long, memory_problem(run.config, numbers["peak_memory_mib"], free, most)]
+        return [*too_long, memory_problem(run.config, needed, free, most)]
 
     def _free_memory_mib(self, numbers: Mapping[str, Any]) -> float | None:
         """Memory that a run will have once it is its turn: what runs of this workspace hold now is free by then."""
         if numbers["device"] != "cpu":
             return numbers["available_memory_mib"]
         free = free_memory_mib()
-        if free < numbers["peak_memory_mib"]:
+        if free < PROCESS_GROWTH * numbers["peak_memory_mib"]:
             for folder in self._queue.running():
                 with suppress(psutil.Error, FileNotFoundError, KeyError):
                     state = folder.read_state()
@@ -292,8 +293,8 @@ def _assemble(looked: Sequence[_Looked], num_runs: int, problems: list[str], rem
         else None
         for run, estimate in zip(looked, runs, strict=True)
     ]
-    needed = [run.warm_up.numbers.get("peak_memory_mib") for run in looked if run.warm_up is not None]
-    peaks = [int(mib * 2**20) for mib in needed if mib is not None]
+    warm_ups = [run.warm_up for run in looked if run.warm_up is not None and run.warm_up.numbers]
+    peaks = [int(peak_memory_mib(warm_up) * 2**20) for warm_up in warm_ups]
     return Plan(
         problems=tuple(problems),
         remarks=tuple(remarks),
