@@ -4,6 +4,7 @@ The core raises; the command line and the pages turn an error into one clear lin
 
     FTFTError                   something that the user can be told in one sentence   (exit 1)
     ├── InputError              what was given cannot be used                         (exit 2)
+    │   ├── FilterError         a typed filter; it knows where in the text
     │   ├── SuiteError          a suite's spec or files
     │   ├── NotFoundError       no such suite, run, subset or example
     │   └── NameTakenError      the name is in use
@@ -40,6 +41,27 @@ class InputError(FTFTError):
     """What was given cannot be used; nothing was changed."""
 
     exit_code = 2
+
+
+class FilterError(InputError):
+    """A filter that was typed was not understood."""
+
+    def __init__(
+        self, message: str, problems: Sequence[str] = (), *, text: str = "", places: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        super().__init__(message, problems)
+        self.text = text
+        """The filter, on one line."""
+        self.places = tuple(places)
+        """Start (from 0) and length of what was not understood, in characters; one for each problem that has one."""
+
+    @property
+    def pointed(self) -> str:
+        """The filter, and below it carets under what was not understood."""
+        marks = [" "] * max([len(self.text), *(start + length for start, length in self.places)])
+        for start, length in self.places:
+            marks[start : start + length] = "^" * length
+        return f"{self.text}\n{''.join(marks)}"
 
 
 class SuiteError(InputError):

@@ -14,7 +14,7 @@ import click
 
 from ftft_core.cli.output import print_json, say
 from ftft_core.config import Config
-from ftft_core.errors import FTFTError, InputError
+from ftft_core.errors import FilterError, FTFTError, InputError
 from ftft_core.workspace import Workspace
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -138,6 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except click.ClickException as usage:
         return _fail(_usage_in_words(usage), [], 2, as_json)
+    except FilterError as error:
+        pointed = "" if as_json or not error.places else f"\n    {error.pointed.replace(chr(10), chr(10) + '    ')}"
+        return _fail(error.message + pointed, error.problems, error.exit_code, as_json)
     except FTFTError as error:
         return _fail(error.message, error.problems, error.exit_code, as_json)
     except (KeyboardInterrupt, click.Abort):
@@ -151,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _load_commands() -> None:
     """Import the modules that add commands to `cli`."""
-    of_runs = ("suites", "plans", "runs", "care", "experiments", "transfer", "serving")
+    of_runs = ("suites", "plans", "runs", "worker", "care", "experiments", "transfer", "serving")
     for name in (*of_runs, "maps", "subsets", "marks", "profile", "neighbours"):
         importlib.import_module(f"ftft_core.cli.{name}")
 

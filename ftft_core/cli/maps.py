@@ -12,7 +12,7 @@ from ftft_core.cli.output import print_json, print_table, print_text, write_fram
 from ftft_core.cli.subsets import print_subset
 from ftft_core.config import parse
 from ftft_core.errors import InputError, one_of, unknown
-from ftft_core.selection import STRATEGIES, Recipe
+from ftft_core.selection import STRATEGIES, Recipe, leaving_out_excluded
 from ftft_core.workspace import Workspace
 
 _MAP_COLUMNS = ["example_id", "label", "predicted_label", "confidence", "variability", "correctness"]
@@ -60,6 +60,8 @@ def select(
     values = {key: value for key, value in given.items() if value is not None}
     values |= {"source_run": source_run, "strategy": strategy, "conditions": conditions}
     recipe = parse(Recipe, values, what="The selection")
+    if len(workspace.excluded_positions(str(workspace.run(run)["suite"]))):
+        recipe = leaving_out_excluded(recipe)
     print_subset(settings, workspace, workspace.save_subset(recipe, name=name))
 
 

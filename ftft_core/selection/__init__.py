@@ -29,7 +29,7 @@ from ftft_core.selection.masks import (
     conditions_mask,
     recipe_mask,
 )
-from ftft_core.selection.recipes import Recipe
+from ftft_core.selection.recipes import Recipe, leaving_out_excluded
 from ftft_core.selection.regions import box_mask, polygon_mask, threshold_mask
 from ftft_core.selection.select import resolve_size, select, select_mask, with_weights
 from ftft_core.selection.strategies import PARAMETRIC_STRATEGIES, STRATEGIES, strategy_named
@@ -67,6 +67,7 @@ __all__ = [
     "filter_mask",
     "in_words",
     "joined_words",
+    "leaving_out_excluded",
     "polygon_mask",
     "recipe_mask",
     "resolve_size",

@@ -19,6 +19,9 @@ from ftft_core.selection.strategies import strategy_named
 
 Point = tuple[float, float]
 
+FARTHEST = 1e9
+"""What is drawn beyond this has lost its shape."""
+
 TEXT_COLUMNS = ("text", "text_pair")
 """Columns that are searched where the texts are, and never part of a map."""
 
@@ -58,7 +61,9 @@ class PolygonCondition(_Mapped):
 
     @field_validator("points")
     @classmethod
-    def _enough(cls, points: tuple[Point, ...]) -> tuple[Point, ...]:
+    def _drawable(cls, points: tuple[Point, ...]) -> tuple[Point, ...]:
+        if any(abs(coordinate) > FARTHEST for point in points for coordinate in point):
+            raise ValueError(f"a corner lies beyond {FARTHEST:g}, where no score is; draw it nearer.")
         if not 3 <= len(points) <= MAX_POINTS:
             raise ValueError(f"a polygon needs 3 to {MAX_POINTS:,} corners; received {len(points):,}.")
         return points

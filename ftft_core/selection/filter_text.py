@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 
-from ftft_core.errors import InputError
+from ftft_core.errors import FilterError, InputError
 
 MAX_CHARACTERS = 2000
 
@@ -17,6 +17,8 @@ class FilterText:
         # One line, so that a column offset of the parser is a place in the text.
         self.text = " ".join(str(expression).split("\n")).replace("\t", " ").replace("\r", " ").rstrip()
         self.problems: list[str] = []
+        self.places: list[tuple[int, int]] = []
+        """Start and length of what each problem is about, in characters."""
         self._lead = len(self.text) - len(self.text.lstrip())
 
     def parse(self) -> ast.expr:
@@ -39,9 +41,12 @@ class FilterText:
         except SyntaxError as failure:
             # The parser gives no place when the text ends too early.
             place = self._lead + failure.offset if failure.offset else len(self.text) + 1
-            raise InputError(
+            word = self.text[place - 1 :].split(" ", 1)[0]
+            raise FilterError(
                 f'The filter "{shortened(self.text)}" was not understood.',
                 [f"at character {place}: {self._syntax_hint(failure, place)}"],
+                text=self.text,
+                places=[(place - 1, max(1, len(word)))],
             ) from None
         except (ValueError, MemoryError, RecursionError):
             raise InputError(
@@ -56,12 +61,20 @@ class FilterText:
         :raises InputError: with all of them.
         """
         if self.problems:
-            raise InputError(f'The filter "{shortened(self.text)}" was not understood.', self.problems)
+            raise FilterError(
+                f'The filter "{shortened(self.text)}" was not understood.',
+                self.problems,
+                text=self.text,
+                places=self.places,
+            )
 
     def add_problem(self, node: ast.expr, sentence: str) -> None:
         """Note what is wrong with a part, with the place of its first character."""
         # The parser counts bytes of UTF-8, people count characters.
-        before = self.text[self._lead :].encode()[: node.col_offset].decode()
+        written = self.text[self._lead :].encode()
+        before = written[: node.col_offset].decode()
+        length = len(written[node.col_offset : node.end_col_offset].decode())
+        self.places.append((self._lead + len(before), max(1, length)))
         ending = "" if sentence.endswith((".", "?")) else "."
         self.problems.append(f"at character {self._lead + len(before) + 1}: {sentence}{ending}")
 

@@ -32,6 +32,8 @@ from ftft_core.selection.filter_text import FilterText
 from ftft_core.selection.patterns import check_length, find_in
 
 MAX_DEPTH = 40
+LABEL_COLUMNS = ("label", "predicted_label")
+"""Columns whose values are the suite's labels: another one is a slip of the pen."""
 
 COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], Any]]] = {
     ast.Lt: ("<", operator.lt),
@@ -93,6 +95,15 @@ def filter_columns(expression: str) -> set[str]:
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
     return names - {EXCLUDED}
+
+
+def asks_for_excluded(expression: str) -> bool:
+    """Whether a filter speaks of the examples that are excluded from training."""
+    try:
+        tree = FilterText(expression).parse()
+    except InputError:
+        return False
+    return any(isinstance(node, ast.Name) and node.id == EXCLUDED for node in ast.walk(tree))
 
 
 class _Operand:
@@ -180,12 +191,28 @@ class _Filter(FilterText):
                 right_node, f"'{symbol}' is for numbers; {self.said(left_node)} is a {left.kind}, use == or !="
             )
         nulls = [operand.null for operand in (left, right) if operand.null is not None]
+        if left.kind == "text" and not (
+            self._is_known(left, right_node, right) and self._is_known(right, left_node, left)
+        ):
+            return self._nothing
         if left.kind == "text":
             same = self._same_text(right_node, left, right)
             mask = same if symbol == "==" else ~same
         else:
             mask = compare(left.values, right.values)
         return np.asarray(mask & ~np.logical_or.reduce(nulls), dtype=np.bool_)
+
+    def _is_known(self, column: _Operand, node: ast.expr, other: _Operand) -> bool:
+        """Whether a column of labels can hold a constant; a problem is noted if not."""
+        if column.null is None or other.null is not None or not isinstance(column.values, pd.Series):
+            return True
+        labels = column.values
+        if labels.name not in LABEL_COLUMNS or not isinstance(labels.dtype, pd.CategoricalDtype):
+            return True
+        known = [str(label) for label in labels.cat.categories]
+        if other.values not in known:
+            self._problem(node, unknown("label", other.values, known))
+        return other.values in known
 
     def _same_text(self, node: ast.expr, left: _Operand, right: _Operand) -> BoolArray:
         column, other = (left, right) if left.null is not None else (right, left)
@@ -217,7 +244,8 @@ class _Filter(FilterText):
                     element, f"{self.said(left_node)} is a {left.kind}; the list must hold constants of that kind"
                 )
             elif left.kind == "text":
-                mask |= self._same_text(element, left, member)
+                if self._is_known(left, element, member):
+                    mask |= self._same_text(element, left, member)
             else:
                 mask |= np.asarray(left.values == member.values, dtype=bool)
         return (mask if wanted else ~mask) & ~left.null

@@ -14,7 +14,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ftft_core.config import Config
-from ftft_core.selection.conditions import Condition, checked_strategy
+from ftft_core.selection.conditions import Condition, ExcludedCondition, WhereCondition, checked_strategy
+from ftft_core.selection.filters import asks_for_excluded
 
 
 class Recipe(Config):
@@ -68,3 +69,13 @@ class Recipe(Config):
             raise ValueError(
                 f"source_run must be the first of source_runs; received {self.source_run} and {source_runs[0]}"
             )
+
+
+def leaving_out_excluded(recipe: Recipe) -> Recipe:
+    """Give the recipe without the examples that are excluded from training, unless it speaks of them itself."""
+    for condition in recipe.conditions:
+        if isinstance(condition, ExcludedCondition):
+            return recipe
+        if isinstance(condition, WhereCondition) and asks_for_excluded(condition.expression):
+            return recipe
+    return recipe.model_copy(update={"conditions": (*recipe.conditions, ExcludedCondition(negated=True))})

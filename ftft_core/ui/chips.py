@@ -1,15 +1,17 @@
 """The chosen conditions as chips: each can be opened and changed, and taken away; more can be added; undo and redo.
 
-Owns the row of chips and the widgets that change the choice; what a condition means is `selection`'s, its form
+Owns the chips and the widgets that change the choice; what a condition means is `selection`'s, its form
 `condition_forms`'.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
+from ftft_core.errors import FTFTError
 from ftft_core.selection import STRATEGIES, Condition, WhereCondition, describe_condition
 from ftft_core.ui import map_reads
 from ftft_core.ui.condition_forms import (
@@ -23,7 +25,7 @@ from ftft_core.ui.condition_forms import (
     percent_slider,
     pick_one,
 )
-from ftft_core.ui.frame import as_text, redraw
+from ftft_core.ui.frame import as_text, redraw, show_error
 from ftft_core.ui.view import Choice, choose, history, redo, state, undo
 
 JOINS = {("and", False): "and", ("or", False): "or", ("and", True): "and not", ("or", True): "or not"}
@@ -31,14 +33,17 @@ JOINS = {("and", False): "and", ("or", False): "or", ("and", True): "and not", (
 
 FIRST = {"these": False, "all but these": True}
 LONGEST_CHIP = 30
-CHIPS_HEIGHT = 70
-"""Two rows; more of them scroll, so that nothing below jumps."""
+CHIPS_HEIGHT = 66
+"""Two rows in pixels; more of them scroll, so that nothing below jumps."""
+
+REFUSED = "choice.refused"
+"""Run, and why a condition was not added to what is chosen on its map."""
 
 EVERYTHING = "all of them"
 
 
 def draw_chips(run_id: str, facts: Facts) -> None:
-    """Draw the chosen conditions, and the buttons that add, undo and redo."""
+    """Draw the chosen conditions."""
     kept = history(run_id)
     with st.container(
         horizontal=True, gap="xsmall", key="chips", vertical_alignment="top", height=CHIPS_HEIGHT, border=False
@@ -47,20 +52,30 @@ def draw_chips(run_id: str, facts: Facts) -> None:
             _draw_chip(run_id, kept.now, number, condition, facts)
         if kept.now.strategy is not None:
             _draw_strategy_chip(run_id, kept.now)
+
+
+def draw_tools(run_id: str, facts: Facts) -> None:
+    """Draw the buttons that add to the choice, undo and redo; they stay where they are however many chips there are."""
+    kept = history(run_id)
+    with st.container(horizontal=True, gap="xsmall", key="chip_tools", width="content", vertical_alignment="center"):
         _draw_adding(run_id, kept.now, facts)
         st.button(":material/undo:", key="choice.undo", type="tertiary", help="Undo (Ctrl+Z on the map)",
                   disabled=not kept.past, on_click=undo, args=(run_id,))  # fmt: skip
         st.button(":material/redo:", key="choice.redo", type="tertiary", help="Redo (Ctrl+Shift+Z on the map)",
-                  disabled=not kept.future,
-                  on_click=redo, args=(run_id,))  # fmt: skip
+                  disabled=not kept.future, on_click=redo, args=(run_id,))  # fmt: skip
 
 
-def draw_filter(run_id: str) -> None:
-    """Draw the line that a filter is typed into; Enter adds it to the choice."""
+def draw_filter(run_id: str, check: Callable[[Condition], None]) -> None:
+    """Draw the line that a filter is typed into; Enter adds it to the choice, or points at what is wrong with it.
+
+    :param check: raises what is wrong with a condition.
+    """
 
     def add() -> None:
-        if expression := str(st.session_state["choice.filter"]).strip():
-            choose(run_id, history(run_id).now.added(WhereCondition(expression=expression)))
+        expression = str(st.session_state["choice.filter"]).strip()
+        if not expression:
+            st.session_state.pop(REFUSED, None)
+        elif _add(run_id, WhereCondition(expression=expression), "and", check):
             st.session_state["choice.filter"] = ""
 
     st.text_input(
@@ -71,6 +86,9 @@ def draw_filter(run_id: str) -> None:
         help=FILTER_HELP,
         on_change=add,
     )
+    refused_for, failure = st.session_state.get(REFUSED, (None, None))
+    if failure is not None and refused_for == run_id:
+        show_error(failure)
 
 
 def _draw_chip(run_id: str, choice: Choice, number: int, condition: Condition, facts: Facts) -> None:
@@ -145,12 +163,17 @@ def _draw_adding(run_id: str, choice: Choice, facts: Facts) -> None:
             word = str(st.segmented_control("Joined by", list(JOINS.values()), default="and", key="choice.add.join",
                                             label_visibility="collapsed", required=True))  # fmt: skip
         number = len(choice.conditions)
-        condition = draw_form(offered[str(kind)](), f"choice.add.{number}.{kind}", facts)
+        condition = draw_form(offered[str(kind)](), f"choice.add.{number}.{kind}", facts, is_chosen=False)
         st.button("Add this condition", key="choice.add.do", type="primary", width="stretch",
-                  on_click=_add, args=(run_id, condition, word))  # fmt: skip
+                  on_click=_add, args=(run_id, condition, word, facts.check))  # fmt: skip
         if choice.strategy is None:
             st.button("Take a share of these by strategy", key="choice.add.share", width="stretch",
-                      on_click=take_share, args=(run_id, "ambiguous"))  # fmt: skip
+                      on_click=take_share, args=(run_id, _usual_strategy(facts)))  # fmt: skip
+
+
+def _usual_strategy(facts: Facts) -> str:
+    """The strategy to begin with; on the map of one epoch nothing is ambiguous."""
+    return "ambiguous" if (facts.data_map["variability"] > 0).any() else "hard"
 
 
 def take_share(run_id: str, strategy: str | None) -> None:
@@ -160,9 +183,16 @@ def take_share(run_id: str, strategy: str | None) -> None:
     choose(run_id, history(run_id).now.model_copy(update=changes))
 
 
-def _add(run_id: str, condition: Condition, word: str) -> None:
-    joined = _joined(word)
-    choose(run_id, history(run_id).now.added(condition, **joined))
+def _add(run_id: str, condition: Condition, word: str, check: Callable[[Condition], None]) -> bool:
+    """Add a condition to the choice; or say below the line of the filter why not."""
+    st.session_state.pop(REFUSED, None)
+    try:
+        check(condition)
+    except FTFTError as failure:
+        st.session_state[REFUSED] = (run_id, failure)
+        return False
+    choose(run_id, history(run_id).now.added(condition, **_joined(word)))
+    return True
 
 
 def _remove(run_id: str, number: int) -> None:

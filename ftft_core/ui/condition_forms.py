@@ -27,7 +27,7 @@ from ftft_core.selection import (
     TopCondition,
     WhereCondition,
 )
-from ftft_core.ui.frame import as_text, say, theme
+from ftft_core.ui.frame import as_text, say, show_error, theme
 
 _Option = TypeVar("_Option", bound=str)
 
@@ -55,6 +55,8 @@ class Facts:
     subsets: dict[str, str]
     """Id -> name of the suite's saved subsets."""
     tags: tuple[str, ...]
+    check: Callable[[Condition], None]
+    """Raises what is wrong with a condition that could not be answered."""
 
 
 def begin(key: str, value: Any) -> tuple[str, Any]:
@@ -114,20 +116,25 @@ def new_conditions(facts: Facts) -> dict[str, Callable[[], Condition]]:
     return offered
 
 
-def draw_form(condition: Condition, key: str, facts: Facts) -> Condition:
+def draw_form(condition: Condition, key: str, facts: Facts, *, is_chosen: bool = True) -> Condition:
     """Draw the form of a condition, and return the condition that it says now.
 
     What cannot be a condition is refused below the widget, and the condition stays as it was.
+
+    :param is_chosen: whether it is part of the choice, so that a change that can't be answered is refused at once.
     """
     form = _FORMS.get(condition.kind)
     if form is None:
         return condition
     try:
         changed = form(condition, key, facts)
+        changed = changed.model_copy(update={"join": condition.join, "negated": condition.negated})
+        if is_chosen and changed != condition:
+            facts.check(changed)
     except FTFTError as failure:
-        st.error(as_text(failure.message))
+        show_error(failure)
         return condition
-    return changed.model_copy(update={"join": condition.join, "negated": condition.negated})
+    return changed
 
 
 def bounds_of(column: pd.Series) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from ftft_core.errors import FTFTError
+from ftft_core.errors import FilterError, FTFTError
 from ftft_core.figures import Theme, theme_named
 from ftft_core.ui import reads, view
 from ftft_core.ui.style import apply_style
@@ -39,6 +39,9 @@ PAGES = {
 
 OPENED = "fine_tune.opened"
 """In the session: id of the run that is open on the fine-tune page; its address names it."""
+
+FENCE = "~" * 40
+"""Longer than what a person types, so that no text ends it."""
 
 START = "data_map"
 """Stands at the app's bare address."""
@@ -158,6 +161,8 @@ def _take_address(page: str) -> list[str]:
         problems.append(
             f"The link shows run '{reference[:100]}', which is not in this workspace; it may have been removed."
         )
+        if page == START:
+            problems += view.take_without_run(address)
     suite = address.get("suite")
     if suite in set(reads.suites()["suite"]):
         st.session_state["suite"] = suite
@@ -191,9 +196,11 @@ def theme() -> Theme:
 
 
 def show_error(failure: FTFTError) -> None:
-    """Show the core's sentence, and its problems, as plain text where the cause is."""
-    sentences = [failure.message, *failure.problems]
-    st.error("  \n".join(as_text(sentence) for sentence in sentences), icon=":material/error:")
+    """Show the core's sentence, and its problems, as plain text where the cause is; in a filter, point at it."""
+    said = "  \n".join(as_text(sentence) for sentence in (failure.message, *failure.problems))
+    if isinstance(failure, FilterError) and failure.places:
+        said += f"\n\n{FENCE}text\n{failure.pointed}\n{FENCE}"
+    st.error(said, icon=":material/error:")
 
 
 def say(words: str) -> None:

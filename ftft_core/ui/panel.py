@@ -16,21 +16,24 @@ from ftft_core.figures import lengths_figure, quartile_figure, scores_figure, sh
 from ftft_core.profile import LEAST_Z, Profile
 from ftft_core.selection import IdsCondition
 from ftft_core.ui import map_reads as reads
-from ftft_core.ui.chips import draw_chips, draw_filter, take_share
+from ftft_core.ui.chips import draw_chips, draw_filter, draw_tools, take_share
 from ftft_core.ui.condition_forms import Facts
 from ftft_core.ui.detail import draw_detail
-from ftft_core.ui.frame import as_text, chosen, say, show_error, theme
+from ftft_core.ui.frame import as_text, chosen, num_counted_epochs, say, show_error, theme
 from ftft_core.ui.hints import draw_hints
 from ftft_core.ui.maps import Seen
-from ftft_core.ui.marking import draw_last_action, draw_marking
-from ftft_core.ui.view import choose, history, state
+from ftft_core.ui.marking import draw_last_action, draw_marking, last_action
+from ftft_core.ui.selecting import check_condition
+from ftft_core.ui.subset_markup import percent
+from ftft_core.ui.view import choose, fits_address, history, state
 
 SAVED = "map.saved"
-"""(choice as text, id, name) of the subset saved last."""
+"""(choice as text, id, name, what was marked last by then) of the subset saved last."""
 
 BODY_HEIGHT = 372
 DETAIL_HEIGHT = 700
 QUIET_CHART = {"displayModeBar": False}
+NO_AMBIGUOUS = "Ambiguous are examples of high variability; that needs two epochs, and this map has one"
 PARTS = ("Summary", "Words", "Scores", "Hints")
 
 
@@ -63,25 +66,23 @@ def _draw_selection(seen: Seen) -> None:
     run_id = str(seen.run["run_id"])
     count = selection.count
     shown = f"{count:,}" if selection.is_made else "None"
-    share = f" ({share_words(count, everything)})" if selection.is_made else ""
+    share = f" ({percent(count, everything)})" if selection.is_made else ""
+    facts = _facts(seen)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="panel_head"):
+        st.html(f'<div class="ftft-quiet ftft-name">Selection{_head_words(seen)}</div>')
+        draw_tools(run_id, facts)
     st.html(
-        '<div class="ftft-quiet">Selection</div>'
         f'<div class="ftft-count" data-testid="selection-count">{shown} '
         f'<span class="ftft-quiet">of {everything:,}{share}</span></div>'
     )
-    draw_chips(run_id, _facts(seen))
-    draw_filter(run_id)
-    if not selection.is_made:
-        _draw_invitation(run_id)
-        return
+    draw_chips(run_id, facts)
+    draw_filter(run_id, facts.check)
     if selection.failure is not None:
         show_error(selection.failure)
         return
-    if selection.leaves_out_excluded:
-        number = reads.num_excluded(str(seen.run["suite"]))
-        st.html(
-            f'<div class="ftft-quiet">{number:,} excluded from training {"are" if number > 1 else "is"} left out.</div>'
-        )
+    if not selection.is_made:
+        _draw_invitation(run_id, seen.epochs or num_counted_epochs(seen.run))
+        return
     _draw_next_steps(seen)
     part = st.segmented_control("Part", PARTS, default=PARTS[0], key="panel.part", label_visibility="collapsed",
                                 required=True, width="stretch")  # fmt: skip
@@ -89,11 +90,31 @@ def _draw_selection(seen: Seen) -> None:
         _DRAWN[str(part)](seen)
 
 
-def _draw_invitation(run_id: str) -> None:
+def _head_words(seen: Seen) -> str:
+    """Say in markup what else there is to know of a selection; in the head's line, so that nothing below moves."""
+    if not seen.selection.leaves_out_excluded:
+        return _link_words(seen)
+    number = reads.num_excluded(str(seen.run["suite"]))
+    noun, verb = ("example", "is") if number == 1 else ("examples", "are")
+    said = f"{number:,} {noun} that {verb} excluded from training {verb} left out; add the condition Excluded for them"
+    return f'<span title="{said}">, without {number:,} excluded</span>' + _link_words(seen)
+
+
+def _link_words(seen: Seen) -> str:
+    """Say in markup if an address can't hold the selection."""
+    if fits_address(seen.selection.choice):
+        return ""
+    said = "It is too long for an address: it stays in this tab, and goes with a reload. Save it as a subset to keep it"
+    return f'<span title="{said}">, not in the link</span>'
+
+
+def _draw_invitation(run_id: str, num_epochs: int) -> None:
     say("Draw around points of the map, type a filter, add conditions, or start with a third of the examples:")
     with st.container(horizontal=True, gap="small"):
         for strategy in ("ambiguous", "hard", "easy", "random"):
-            st.button(strategy.capitalize(), key=f"take.{strategy}", on_click=take_share, args=(run_id, strategy))
+            is_missing = strategy == "ambiguous" and num_epochs < 2
+            st.button(strategy.capitalize(), key=f"take.{strategy}", on_click=take_share, args=(run_id, strategy),
+                      disabled=is_missing, help=NO_AMBIGUOUS if is_missing else None)  # fmt: skip
     say("Shift adds to what is drawn, Alt cuts out of it; a click on a point shows its text.")
 
 
@@ -195,27 +216,32 @@ def _draw_next_steps(seen: Seen) -> None:
     saved = st.session_state.get(SAVED)
     name_column, save_column = st.columns([1, 1.25], gap="small")
     name = name_column.text_input("Name", key="map.name", placeholder="name (optional)", label_visibility="collapsed")
-    if save_column.button(f"Save {count:,} {noun} as subset", type="primary", width="stretch", key="map.save"):
+    if save_column.button(
+        f"Save {count:,} {noun} as subset", type="primary", width="stretch", key="map.save", disabled=count == 0
+    ):
         try:
             record = chosen().workspace.save_subset(selection.recipe, name=name.strip() or None)
         except FTFTError as failure:
             show_error(failure)
             return
-        saved = (text, record.subset, record.name)
+        saved = (text, record.subset, record.name, last_action())
         st.session_state[SAVED] = saved
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if saved and saved[0] == text:
-            st.markdown(f":material/check: Saved as {as_text(saved[2])}", width="content")
-            if st.button("Fine-tune on this", key="map.fine_tune", type="tertiary"):
-                st.session_state["fine_tune.subset"] = saved[1]
-                st.switch_page("pages/fine_tune.py")
         if st.button("Save a random twin", key="map.twin", type="tertiary",
                      help="As many examples, drawn at random: the honest baseline for this subset"):  # fmt: skip
             _save_twin(seen)
         with st.popover("Mark them", type="tertiary", key="map.mark"):
             positions = seen.data_map["position"].to_numpy()[selection.mask]
             draw_marking(positions, seen.labels, key="marking")
-    draw_last_action()
+    if saved and saved[0] == text and saved[3] == last_action():
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="just_saved"):
+            said = html.escape(str(saved[2]))
+            st.html(f'<div class="ftft-name" title="{said}">Saved as {said}</div>')
+            if st.button("Fine-tune on this", key="map.fine_tune", type="tertiary"):
+                st.session_state["fine_tune.subset"] = saved[1]
+                st.switch_page("pages/fine_tune.py")
+    else:
+        draw_last_action()
 
 
 def _save_twin(seen: Seen) -> None:
@@ -233,14 +259,9 @@ def _facts(seen: Seen) -> Facts:
     group = seen.data_map["group"]
     groups = tuple(str(name) for name in group.cat.categories) if group.notna().any() else ()
     return Facts(
-        seen.data_map, seen.labels, groups, reads.is_pair(suite), reads.subset_names(suite), reads.tag_names(suite)
-    )
-
-
-def share_words(count: int, everything: int) -> str:
-    """Word a share: whole percents, and "under 1 %" rather than 0 where there is something."""
-    share = 100 * count / everything if everything else 0.0
-    return "under 1 %" if 0 < share < 0.5 else f"{share:.0f} %"
+        seen.data_map, seen.labels, groups, reads.is_pair(suite), reads.subset_names(suite), reads.tag_names(suite),
+        check=lambda condition: check_condition(seen.run, seen.data_map, seen.epochs, condition),
+    )  # fmt: skip
 
 
 def _short(text: object, limit: int = 14) -> str:

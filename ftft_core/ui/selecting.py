@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ftft_core.errors import FTFTError
-from ftft_core.selection import ExcludedCondition, Recipe
+from ftft_core.selection import Condition, Recipe, leaving_out_excluded
 from ftft_core.ui import map_reads as reads
 from ftft_core.ui.view import Choice
 
@@ -44,8 +44,8 @@ class Selection:
 
     @property
     def is_made(self) -> bool:
-        """Whether anything is chosen, be it nothing that exists."""
-        return not self.choice.is_empty
+        """Whether something is chosen that can be answered, be it with no example at all."""
+        return not self.choice.is_empty and self.failure is None
 
 
 def current_selection(run: dict[str, Any], data_map: pd.DataFrame, epochs: int | None, choice: Choice) -> Selection:
@@ -59,14 +59,24 @@ def current_selection(run: dict[str, Any], data_map: pd.DataFrame, epochs: int |
     if choice.is_empty:
         return Selection(choice, None, nothing, None, False)
     has_excluded = reads.num_excluded(str(run["suite"])) > 0
-    leaves_out = has_excluded and not any(item.kind == "excluded" for item in choice.conditions)
-    asked = choice.added(ExcludedCondition(), negated=True) if leaves_out else choice
+    leaves_out = False
     try:
-        recipe = asked.recipe(str(run["run_id"]), epochs)
+        asked = choice.recipe(str(run["run_id"]), epochs)
+        recipe = leaving_out_excluded(asked) if has_excluded else asked
+        leaves_out = recipe is not asked
         mask = reads.selection_mask(run, recipe, data_map, is_lasting=not _looks_beyond(choice) and not leaves_out)
     except FTFTError as failure:
         return Selection(choice, None, nothing, failure, leaves_out)
     return Selection(choice, recipe, mask, None, leaves_out)
+
+
+def check_condition(run: dict[str, Any], data_map: pd.DataFrame, epochs: int | None, condition: Condition) -> None:
+    """Raise what is wrong with a condition that is about to be chosen.
+
+    :raises FTFTError: when it could not be answered.
+    """
+    recipe = Choice().added(condition).recipe(str(run["run_id"]), epochs)
+    reads.selection_mask(run, recipe, data_map, is_lasting=False)
 
 
 def _looks_beyond(choice: Choice) -> bool:

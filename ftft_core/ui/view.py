@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from pydantic import Field, model_validator
 from ftft_core.cartography import SCORES
 from ftft_core.config import Config, parse
 from ftft_core.errors import FTFTError, InputError, unknown
-from ftft_core.selection import Condition, Recipe
+from ftft_core.selection import Condition, IdsCondition, Recipe
 
 STATE = "ftft.map"
 MAX_UNDO = 100
@@ -165,9 +166,15 @@ def as_address(run_id: str) -> dict[str, str]:
     if run_id in now.epochs:
         address["epochs"] = str(now.epochs[run_id])
     choice = history(run_id).now
-    if not choice.is_empty:
+    if not choice.is_empty and fits_address(choice):
         address["choice"] = pack(choice)
     return address
+
+
+def fits_address(choice: Choice) -> bool:
+    """Return whether an address can hold a choice; a list of thousands of examples is too long."""
+    num_listed = sum(len(item.example_ids) for item in choice.conditions if isinstance(item, IdsCondition))
+    return num_listed < MAX_LINK and len(pack(choice)) <= MAX_LINK
 
 
 def take_address(run_id: str, address: Mapping[str, str], *, runs: Mapping[str, str]) -> list[str]:
@@ -175,6 +182,35 @@ def take_address(run_id: str, address: Mapping[str, str], *, runs: Mapping[str, 
 
     :param runs: id -> name of the runs that can be shown beside.
     """
+    now, problems = state(), _take_look(address)
+    beside = address.get("beside", NO_RUN)
+    beside = next((each for each, name in runs.items() if name == beside), beside)
+    now.beside = beside if beside in runs else NO_RUN
+    if beside not in (NO_RUN, *runs):
+        problems.append(f"The link shows run '{beside}' beside, which is not in this suite; it may have been removed.")
+    now.example = address.get("example")  # whether it is there, the map knows
+    epochs, choice = _of_the_run(address, problems)
+    now.epochs.pop(run_id, None)
+    if epochs is not None:
+        now.epochs[run_id] = epochs
+    choose(run_id, choice)
+    return problems
+
+
+def take_without_run(address: Mapping[str, str]) -> list[str]:
+    """Take what an address says of any map, where its own run is not there; give a sentence for all else that it says.
+
+    What is of that run alone, such as what is selected, is checked and left.
+    """
+    problems = _take_look(address)
+    epochs, choice = _of_the_run(address, problems)
+    if epochs is not None or not choice.is_empty or {"beside", "example"} & address.keys():
+        problems.append("What else the link shows is of that run, and is left out.")
+    return problems
+
+
+def _take_look(address: Mapping[str, str]) -> list[str]:
+    """Take axes and colour; give a sentence for each that can't be."""
     now, problems = state(), []
     for name in ("x", "y"):
         said = address.get(name, getattr(MapState(), name))
@@ -187,16 +223,15 @@ def take_address(run_id: str, address: Mapping[str, str], *, runs: Mapping[str, 
         now.colour = colour
     else:
         problems.append("The link's colour: " + unknown("colour", colour, [*SCORES, *COLUMN_COLOURS, TAG_COLOUR]))
-    beside = address.get("beside", NO_RUN)
-    beside = next((each for each, name in runs.items() if name == beside), beside)
-    now.beside = beside if beside in runs else NO_RUN
-    if beside not in (NO_RUN, *runs):
-        problems.append(f"The link shows run '{beside}' beside, which is not in this suite; it may have been removed.")
-    now.example = address.get("example")  # whether it is there, the map knows
-    now.epochs.pop(run_id, None)
+    return problems
+
+
+def _of_the_run(address: Mapping[str, str], problems: list[str]) -> tuple[int | None, Choice]:
+    """Read the epochs and the choice that an address says; what can't be read becomes a problem."""
+    epochs = None
     if said := address.get("epochs"):
         if said.isascii() and said.isdigit() and int(said[:9]) > 0:
-            now.epochs[run_id] = int(said[:9])
+            epochs = int(said[:9])
         else:
             problems.append(f"The link's epochs: received '{said[:40]}'; it must be a whole number from 1.")
     choice = Choice()
@@ -205,8 +240,7 @@ def take_address(run_id: str, address: Mapping[str, str], *, runs: Mapping[str, 
             choice = unpack(packed)
         except FTFTError as failure:
             problems.append(" ".join([failure.message, *failure.problems]))
-    choose(run_id, choice)
-    return problems
+    return epochs, choice
 
 
 def pack(choice: Choice) -> str:
@@ -241,4 +275,17 @@ def unpack(packed: str) -> Choice:
         ) from None
     if not isinstance(values, dict):
         raise InputError("The link's selection can't be read; it holds something else.")
-    return parse(Choice, values, what="The link's selection")
+    try:
+        return parse(Choice, values, what="The link's selection")
+    except InputError as failure:
+        raise InputError(failure.message, [_PLACE.sub(_place_words, problem) for problem in failure.problems]) from None
+
+
+_PLACE = re.compile(r"^conditions\.(\d+)(?:\.(\w+))?(?:\.points\.(\d+)(?:\.\d+)?)?(?:\.[\w.]+)?:")
+
+
+def _place_words(place: re.Match[str]) -> str:
+    """Say where in a choice a problem lies: which condition, and which corner of what is drawn."""
+    number, kind, corner = place.groups()
+    words = f"Condition {int(number) + 1}" + (f" ({kind})" if kind else "")
+    return words + (f", corner {int(corner) + 1}:" if corner else ":")

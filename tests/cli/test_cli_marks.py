@@ -131,3 +131,16 @@ def test_a_comparison_is_told_to_people(bare: Ask, workspace: Workspace) -> None
     assert "Jaccard overlap" in said
     assert "confidence" not in said
     assert "confidence" in bare("subset", "compare", "ambiguous-33", "twin", "--run", "map-run", *where).stdout
+
+
+def test_what_is_excluded_is_left_out_of_selections_unless_asked_for(ask: Ask) -> None:
+    ask("mark", "exclude", "toy", "3", "5")
+    assert ask("select", "map-run", "--where", "confidence < 2", "--name", "rest").json["size"] == 238
+    assert ask("select", "map-run", "--strategy", "random", "--fraction", 1, "--name", "all").json["size"] == 238
+    assert ask("select", "map-run", "--where", "excluded", "--name", "out").json["size"] == 2
+
+
+def test_a_filter_is_pointed_at(bare: Ask, workspace: Workspace) -> None:
+    filtered = ("select", "map-run", "--where", "confidence < 0.4 and confidense < 1")
+    said = bare(*filtered, "--workspace", workspace.folder).stderr
+    assert "    confidence < 0.4 and confidense < 1\n                         ^^^^^^^^^^\n" in said
