@@ -101,7 +101,7 @@ class Bench:
     def moment(self, generator: random.Random, kind: str) -> dict[str, Any]:
         """A moment in the life of a run."""
         if kind == "seconds":
-            return {kind: generator.uniform(0.1, 1.0) * self.counts["seconds"]}
+            return {kind: generator.uniform(0.05, 0.9) * self.counts["seconds"]}
         return {kind: generator.randint(1, self.counts[f"{kind}s"])}
 
     def assert_finished_like_whole(self, folder: RunFolder) -> None:
