@@ -61,7 +61,7 @@ class FilterError(InputError):
         marks = [" "] * max([len(self.text), *(start + length for start, length in self.places)])
         for start, length in self.places:
             marks[start : start + length] = "^" * length
-        return f"{self.text}\n{''.join(marks)}"
+        return f"{self.text}\n{''.join(marks).rstrip()}"
 
 
 class SuiteError(InputError):
