@@ -95,7 +95,9 @@ def keep_best(folder: RunFolder, parts: TrainingParts) -> None:
         # A new file each time: the newest checkpoint goes on linking to the best weights of its own step.
         new = folder.path / f".{_BEST}.{os.getpid()}.new"
         safetensors.torch.save_model(parts.accelerator.unwrap_model(parts.model), str(new))
+        sync_file(new)
         os.replace(new, folder.path / _BEST)
+        sync_folder(folder.path)
     parts.accelerator.wait_for_everyone()
 
 
