@@ -190,7 +190,7 @@ class _Judge:
     def row(self, name: str, kind: str, ways: Any) -> dict[str, Any] | None:
         """Average the runs of each way; None if no main run is left to hold them against."""
         picked = [tuple(dict.fromkeys(way)) for way in islice(ways, self.max_ways)]
-        averages = [(way, average_maps({run: self._scored(self.maps[run]) for run in way})) for way in picked]
+        averages = [(way, self._average([self.maps[run] for run in way])) for way in picked]
         return self._row(name, kind, averages, len(picked[0]) if picked else 0)
 
     def epochs(
@@ -199,9 +199,8 @@ class _Judge:
         """Average the maps that one run had after each of its epochs."""
         averages = []
         for run, found in islice(((run, found) for run, found in several.items() if len(found) > 1), MAX_WAYS):
-            average = average_maps({str(number): self._scored(each) for number, each in enumerate(found)})
             rows = pd.Index(whole[run]["example_id"]).get_indexer(pd.Index(self.maps[run]["example_id"]))
-            averages.append(((run,), average.take(rows).reset_index(drop=True)))
+            averages.append(((run,), self._average(found).take(rows).reset_index(drop=True)))
         return self._row(f"{name}, over its epochs", "epochs", averages, 1)
 
     def _row(
@@ -231,9 +230,12 @@ class _Judge:
             "same_seed": same,
         }
 
-    def _scored(self, data_map: pd.DataFrame) -> pd.DataFrame:
-        """Cut a map to what selecting by the score looks at: averaging all of it takes longer than all else."""
-        return data_map[[name for name in ("example_id", "label", "never_learnt", self.score) if name in data_map]]
+    def _average(self, several: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """`average_maps` of maps in the same rows, cut to what selecting by the score looks at."""
+        average = pd.DataFrame({self.score: np.mean([each[self.score].to_numpy(float) for each in several], axis=0)})
+        if all("never_learnt" in each for each in several):
+            average["never_learnt"] = np.all([each["never_learnt"].to_numpy(bool) for each in several], axis=0)
+        return average
 
 
 def other_runs(way: Sequence[str], main_runs: Sequence[str], seeds: Mapping[str, int | None]) -> tuple[list[str], bool]:

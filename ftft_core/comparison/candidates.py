@@ -49,7 +49,7 @@ class Candidate:
 def find_candidates(runs: pd.DataFrame) -> tuple[list[Candidate], list[str]]:
     """Gather runs over their seeds, in the order of their first run; notes tell of seeds given twice.
 
-    :param runs: rows of the view `runs`, of one suite.
+    :param runs: rows of the view `runs`, of one suite, in any order.
     """
     gathered: dict[tuple[tuple[str, str], ...], list[dict[str, Any]]] = {}
     for row in runs.to_dict("records"):
@@ -57,6 +57,7 @@ def find_candidates(runs: pd.DataFrame) -> tuple[list[Candidate], list[str]]:
     found, notes = [], []
     names = _names([dict(key) for key in gathered])
     for name, members in zip(names, gathered.values(), strict=True):
+        members = sorted(members, key=lambda row: row["created_at"])
         by_seed = {(_seed(row) if _seed(row) is not None else row["run_id"]): row for row in members}
         kept = sorted(by_seed.values(), key=lambda row: (_seed(row) is None, _seed(row) or 0))
         if len(kept) < len(members):

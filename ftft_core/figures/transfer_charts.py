@@ -22,8 +22,8 @@ KINDS = {
     "run": ("circle", "one run"),
     "seeds": ("square", "seeds"),
     "references": ("triangle-up", "two references"),
-    "epochs": ("cross", "epochs of one run"),
-    "main": ("diamond", "the main model itself"),
+    "epochs": ("cross", "epochs"),
+    "main": ("diamond", "main model"),
 }
 """Kind of an average -> its mark, and what it is called."""
 
@@ -104,7 +104,7 @@ def agreement_figure(
                          line={"color": theme.accent, "width": 2})  # fmt: skip
     for end, said in ((0, f"chance {chance:.2f}"), (1, _end_words(high, ceiling, known))):
         side = "right" if end else "left"
-        figure.add_annotation(x=end, y=0, xref="paper", yref="paper", xanchor=side, yshift=-26, text=said,
+        figure.add_annotation(x=end, y=0, xref="paper", yref="paper", xanchor=side, yanchor="top", yshift=-20, text=said,
                               showarrow=False, font={"color": theme.muted, "size": 12})  # fmt: skip
     figure.update_layout(_matrix_layout(names, numbers, what, theme, sizes, with_names))
     return figure

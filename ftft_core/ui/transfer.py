@@ -29,8 +29,8 @@ ENDS = {
     "bottom": "lowest",
     "top": "highest",
     "forgetting": "most forgotten",
-    "aum": "smallest margin",
-    "el2n": "largest error norm",
+    "aum": "least sure",
+    "el2n": "most wrong",
 }
 """Beginning of a strategy -> what it takes, in words."""
 
@@ -119,9 +119,10 @@ def draw_controls(asked: Asked, listed: pd.DataFrame) -> None:
 
 
 def set_words(score: str, fraction: float) -> str:
-    """Say which examples the sets hold: "the most ambiguous 33 %"."""
+    """Say which examples the sets hold: "the most ambiguous 33 %", or "the 33 % of highest loss"."""
     strategy, _, of = SCORE_ENDS[score].partition(":")
-    return f"the {100 * fraction:.3g} % of {ENDS[strategy]}{' ' + of.replace('_', ' ') if of else ' examples'}"
+    share = f"{100 * fraction:.3g} %"
+    return f"the {share} of {ENDS[strategy]} {of.replace('_', ' ')}" if of else f"the {ENDS[strategy]} {share}"
 
 
 def report(asked: Asked, listed: pd.DataFrame) -> TransferReport:
