@@ -11,7 +11,7 @@ import pandas as pd
 from ftft_core.cli.app import Settings, cli, config_options, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text
 from ftft_core.cli.watching import in_minutes, in_words, wait_for_run
-from ftft_core.config import BudgetConfig, RunConfig, StopConfig, TrainingConfig, parse
+from ftft_core.config import BudgetConfig, RunConfig, StopConfig, TrainingConfig
 from ftft_core.errors import InputError
 from ftft_core.workspace import Workspace
 
@@ -43,11 +43,14 @@ def train(settings: Settings, /, like: str | None, detach: bool, **given: str | 
     not given is as it was in that run, and `none` leaves out what it had.
     """
     workspace = settings.open()
-    run_id = workspace.submit(_run_config(given)) if like is None else workspace.duplicate(like, _changes(given))
+    if like is None:
+        run_id = workspace.submit(workspace.checked(_run_values(given)))
+    else:
+        run_id = workspace.duplicate(like, _changes(given))
     _answer(settings, wait_for_run(workspace, run_id, detach=detach))
 
 
-def _run_config(given: dict[str, str | None]) -> RunConfig:
+def _run_values(given: dict[str, str | None]) -> dict[str, Any]:
     said = {name: value for name, value in given.items() if value is not None}
     missing = [f"--{name} is required, but missing." for name in ("suite", "model") if name not in said]
     if missing:
@@ -57,7 +60,7 @@ def _run_config(given: dict[str, str | None]) -> RunConfig:
     values["training"] = {name: said[name] for name in _TRAINING_FIELDS if name in said}
     if said.get("gradient_clip_norm", "").lower() in _NOTHING:
         values["training"]["gradient_clip_norm"] = None
-    return parse(RunConfig, values, what="The run")
+    return values
 
 
 def _changes(given: dict[str, str | None]) -> dict[str, str | None]:

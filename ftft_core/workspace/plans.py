@@ -111,6 +111,17 @@ class Plans(WorkspaceBase):
         except (FileNotFoundError, ValueError):
             return None
 
+    def checked(self, asked: Asked) -> RunConfig:
+        """Give a configuration of what was asked for; that its names can be used is seen when it is queued.
+
+        :raises InputError: when it has fields that are wrong, with every other reason why the run can't work too.
+        """
+        config, wrong = as_config(asked)
+        if config is not None and not wrong:
+            return config
+        problems = self.plan([asked]).problems
+        raise InputError(f"The run can't work, for {len(problems)} reason{'s' * (len(problems) != 1)}.", problems)
+
     def refuse_unworkable(self, config: RunConfig) -> RunEstimate | None:
         """Give what a run is expected to take; None while that is not measured.
 

@@ -10,7 +10,8 @@ import click
 import pytest
 
 from ftft_core.cli.app import cli as root_command
-from ftft_core.cli.runs import _run_config
+from ftft_core.cli.runs import _run_values
+from ftft_core.config import RunConfig
 from ftft_core.workspace import Workspace
 from tests.cli.conftest import Ask
 from tests.conftest import CommandLine
@@ -180,7 +181,8 @@ def test_whole_numbers_stay_whole_beside_a_run_that_has_none(ask: Ask, workspace
         (("--suite", "toy", "--model", "{model}", "--epochs", "0"), "budget.epochs: received '0'; it must be above 0"),
         (("--suite", "toy", "--model", "{model}", "--epochs", "1", "--max-steps", "3"), "exactly one of epochs"),
         (("--suite", "toy", "--model", "{model}", "--method", "magic", "--seed", "x"), "There is no method 'magic'"),
-        (("--suite", "toy", "--model", "{model}", "--method", "ftft"), "Name the run with --reference"),
+        (("--suite", "toy", "--model", "{model}", "--method", "ftft"), "but no subset was given: give --subset"),
+        (("--suite", "toy", "--model", "{model}", "--method", "poe"), "name it with --reference"),
     ],
 )
 def test_a_run_that_cannot_be_is_not_queued(
@@ -194,9 +196,10 @@ def test_a_run_that_cannot_be_is_not_queued(
 
 
 def test_several_problems_of_one_run_are_told_together(ask: Ask) -> None:
-    answer = ask("train", "--suite", "toy", "--model", "m", "--seed", "x", "--method", "magic", "--batch-size", "0")
+    answer = ask("train", "--suite", "toy", "--model", "./m", "--seed", "x", "--method", "magic", "--batch-size", "0")
     answer.failed()
-    assert len(answer.json["problems"]) == 3
+    # The three fields, and that there is no such model.
+    assert len(answer.json["problems"]) == 4
 
 
 def test_what_is_in_use_is_not_removed(ask: Ask) -> None:
@@ -222,9 +225,9 @@ def test_finished_runs_are_neither_cancelled_nor_resumed(ask: Ask, workspace: Wo
 
 @pytest.mark.parametrize("word", ["none", "None", "null"])
 def test_clipping_is_turned_off_by_a_word(word: str) -> None:
-    config = _run_config({"suite": "s", "model": "m", "gradient_clip_norm": word})
+    config = RunConfig.model_validate(_run_values({"suite": "s", "model": "m", "gradient_clip_norm": word}))
     assert config.training.gradient_clip_norm is None
-    assert _run_config({"suite": "s", "model": "m"}).training.gradient_clip_norm == 1.0
+    assert RunConfig.model_validate(_run_values({"suite": "s", "model": "m"})).training.gradient_clip_norm == 1.0
 
 
 def test_help_says_what_a_reference_is_evaluated_on(bare: Ask) -> None:
