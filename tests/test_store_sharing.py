@@ -111,6 +111,41 @@ def test_threads_share_one_connection(path: Path) -> None:
         assert connection.execute("SELECT count(DISTINCT (writer, number)) FROM base.marks").fetchall() == [(40,)]
 
 
+def test_threads_that_never_all_rest_make_way_for_another_process(path: Path) -> None:
+    database = store.open_database(path)
+    is_over = threading.Event()
+    ready = threading.Barrier(4, timeout=60)
+    failures: list[BaseException] = []
+
+    def read_on() -> None:
+        try:
+            for number in range(10_000):
+                with database.reading() as connection, database.reading() as inner:
+                    inner.execute("SELECT 1")
+                    if number == 0:
+                        ready.wait()
+                    connection.execute("SELECT count(*) FROM base.marks").fetchall()
+                    is_over.wait(0.2)  # Longer than between two of its turns, so that one of three is always there.
+                if is_over.is_set():
+                    return
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=read_on) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    writer = subprocess.run(
+        [sys.executable, "-c", WRITE, str(path), "other"], env=environment(path.parent), capture_output=True, text=True
+    )
+    is_over.set()
+    for thread in threads:
+        thread.join(60)
+    assert (writer.returncode, failures) == (0, []), writer.stderr
+    with database.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM base.marks").fetchall() == [(30,)]
+
+
 def test_the_file_is_free_as_soon_as_nobody_uses_it(path: Path) -> None:
     with ExitStack() as stack:
         stack.enter_context(store.open_database(path).reading())

@@ -4,6 +4,9 @@ DuckDB lets one process write to a file, and shuts out every other process meanw
 opened for one piece of work and closed after it. Threads of one process share one connection (DuckDB refuses to open
 a file twice with different settings); if another process holds the file, opening waits with growing pauses, and the
 error after the wait names that process.
+
+Whoever waits says so by touching a file. A process whose threads follow one another so closely that it would never let
+go, as an app with several tabs does, then makes way: its next thread waits until the file was free for a moment.
 """
 
 from __future__ import annotations
@@ -30,7 +33,16 @@ WAIT_SECONDS = 30.0
 """How long opening waits for another process."""
 
 _FIRST_PAUSE_SECONDS = 0.01
-_LONGEST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 0.1
+
+_TURN_SECONDS = 0.5
+"""How long a process may go on taking up new work while another waits."""
+
+_AWAY_SECONDS = 0.2
+"""How long it then keeps away: longer than the longest pause of those who wait."""
+
+_PATIENCE_SECONDS = 5.0
+"""A thread waits no longer than this for the others of its process: they may be waiting for it."""
 
 _DAMAGE = (duckdb.Error, duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 """What DuckDB raises on a damaged or unreachable file; a mistake of ours is one of its other kinds."""
@@ -51,7 +63,10 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._mine = threading.local()
+        self._opened_at = 0.0
+        self._closed_until = 0.0
         self._writing = threading.RLock()
         self._connection: Connection | None = None
         self._num_users = 0
@@ -92,6 +107,8 @@ class Database:
 
     def _enter(self) -> Connection:
         with self._lock:
+            if not getattr(self._mine, "depth", 0):
+                self._make_way()
             if self._connection is None:
                 # Somebody may have removed the file since.
                 self._is_migrated &= self.path.exists()
@@ -106,15 +123,30 @@ class Database:
                         raise
                     self._is_migrated = True
                 self._connection = connection
+                self._opened_at = time.monotonic()
+            cursor = self._connection.cursor()
             self._num_users += 1
-            return self._connection.cursor()
+            self._mine.depth = getattr(self._mine, "depth", 0) + 1
+            return cursor
+
+    def _make_way(self) -> None:
+        """Let another process have its turn, if one waits and this one had its own."""
+        if self._connection is not None and time.monotonic() - self._opened_at > _TURN_SECONDS and _waits(self.path):
+            self._closed_until = time.monotonic() + _PATIENCE_SECONDS
+            self._lock.wait_for(lambda: self._connection is None, timeout=_PATIENCE_SECONDS)
+        while self._connection is None and (left := self._closed_until - time.monotonic()) > 0:
+            self._lock.wait(left)
 
     def _leave(self) -> None:
         with self._lock:
             self._num_users -= 1
+            self._mine.depth -= 1
             if self._num_users == 0 and self._connection is not None:
                 self._connection.close()
                 self._connection = None
+                if self._closed_until > time.monotonic():
+                    self._closed_until = time.monotonic() + _AWAY_SECONDS
+                self._lock.notify_all()
 
 
 def _connect(path: Path) -> Connection:
@@ -138,9 +170,23 @@ def _connect(path: Path) -> Connection:
                 ) from failure
         except duckdb.Error as failure:
             raise _unreadable(path, failure) from failure
+        with suppress(OSError):
+            _waiting(path).touch()
         # Pauses differ from process to process, so that several that wait do not knock all at once.
         time.sleep(pause * random.uniform(0.5, 1.5))
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _waiting(path: Path) -> Path:
+    return path.with_name(f".{path.name}.waiting")
+
+
+def _waits(path: Path) -> bool:
+    """Whether another process waits for the file just now."""
+    try:
+        return time.time() - _waiting(path).stat().st_mtime < 3 * _LONGEST_PAUSE_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def _holder(failure: duckdb.IOException) -> str:
