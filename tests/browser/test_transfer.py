@@ -25,10 +25,11 @@ def transfer(person, app):
 
 def test_the_verdict_and_the_matrix_are_on_the_first_screen_and_choices_on_the_address(transfer, app):
     runs = ",".join(("main-0", "main-1", "main-2", "small-0", "small-1", "weak-0"))
+    transfer.set_viewport_size({"width": 1440, "height": 900})
+    transfer.goto(f"{app.address}/transfer?suite=toy&runs={runs}")
     for width, height, theme in ((1440, 900, "light"), (1280, 720, "dark")):
         transfer.set_viewport_size({"width": width, "height": height})
         transfer.emulate_media(color_scheme=theme)
-        transfer.goto(f"{app.address}/transfer?suite=toy&runs={runs}")
         verdict = transfer.locator(".ftft-verdict").first
         verdict.wait_for()
         assert verdict.inner_text().startswith(f"{SMALL} is the cheapest reference that is good enough")
