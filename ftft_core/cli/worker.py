@@ -9,6 +9,7 @@ import click
 
 from ftft_core.cli.app import Settings, cli, pass_settings
 from ftft_core.cli.output import print_json, print_text, say
+from ftft_core.errors import NotFoundError
 from ftft_core.jobs import Queue, Worker, find_devices
 from ftft_core.workspace import Workspace
 
@@ -37,22 +38,22 @@ def worker(settings: Settings, devices: str | None, runs_per_device: str | None,
         changes["runs_per_device"] = runs_per_device
     chosen = workspace.change_worker_settings(**changes) if changes else workspace.worker_settings()
     places = ", ".join(f"{chosen.runs_per_device} at a time on {device}" for device in chosen.devices or find_devices())
-    worked = _work(workspace, until_idle=until_idle, places=places)
-    workspace.sync()
-    runs = workspace.runs().set_index("run_id")
-    rows = [
-        {"run_id": run_id, "name": runs.loc[run_id, "name"], "status": runs.loc[run_id, "status"]}
-        for run_id in worked
-        if run_id in runs.index
-    ]
+    ours = _work(workspace, until_idle=until_idle, places=places)
+    if not ours.was_stopped:
+        # Not after Ctrl-C: to look at what waits would start a worker in the background.
+        workspace.sync()
+    rows = []
+    for run_id, status in ours.worked.items():
+        with suppress(NotFoundError):  # It was removed meanwhile.
+            rows.append({"run_id": run_id, "name": workspace.run(run_id)["name"], "status": status})
     if settings.as_json:
         print_json({"settings": chosen.model_dump(), "runs": rows})
     else:
         print_text(f"{len(rows)} run{'s' * (len(rows) != 1)} worked on; {len(workspace.queue())} in the queue.")
 
 
-def _work(workspace: Workspace, *, until_idle: bool, places: str) -> dict[str, str]:
-    """Work off the queue once no other worker does; give what became of the runs."""
+def _work(workspace: Workspace, *, until_idle: bool, places: str) -> Worker:
+    """Work off the queue once no other worker does."""
     queue = Queue(workspace.folder)
     ours = Worker(queue, until_idle=until_idle, say=lambda line: say(f"{time.strftime('%H:%M:%S')} {line}"))
     has_said = False
@@ -67,4 +68,4 @@ def _work(workspace: Workspace, *, until_idle: bool, places: str) -> dict[str, s
             if until_idle and workspace.queue().empty:
                 break
             time.sleep(_POLL_SECONDS)
-    return ours.worked
+    return ours

@@ -91,6 +91,11 @@ class Worker:
                 lock.release()
         return True
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it was told to stop."""
+        return self._num_stops > 0
+
     def _work(self, lock: filelock.FileLock) -> None:
         idle_since = time.monotonic()
         while not self._num_stops:
@@ -114,7 +119,8 @@ class Worker:
     def _watch(self) -> None:
         """See which trainings have ended, and adopt those that others started."""
         under_way = {folder.run_id: (folder, state) for folder, state in self.queue.under_way()}
-        for run_id, training in list(self._trainings.items()):
+        watched = dict(self._trainings)
+        for run_id, training in watched.items():
             if training.process is not None:
                 status = training.process.poll()
                 if status is not None:
@@ -122,7 +128,7 @@ class Worker:
             elif run_id not in under_way:
                 self._end(training, None)
         for run_id, (folder, state) in under_way.items():
-            if run_id not in self._trainings and folder.runs_here(state):
+            if run_id not in watched and folder.runs_here(state):
                 self._trainings[run_id] = _Training(folder, state.get("runs_on"))
                 self.say(f"run {_name(folder)} trains already; it is watched")
 
