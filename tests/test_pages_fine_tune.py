@@ -78,7 +78,7 @@ def open_page():
 def written(page):
     """Everything that the page says in words."""
     said = [element.value for kind in (page.markdown, page.error, page.warning) for element in kind]
-    return "\n".join([*said, *(element.proto.body for element in page.get("html"))])
+    return "\n".join([*said, *(element.proto.body for element in page.get("html"))]).replace("\u00a0", " ")
 
 
 def waiting(workspace, name, seed=0):
@@ -179,10 +179,25 @@ def test_runs_that_wait_are_moved_cancelled_and_queued_again(workspace):
     assert workspace.run(second)["status"] == "queued"
 
 
-def pick(page, run, action):
-    menu = next(element for element in page.get("menu_button") if element.proto.id.endswith(f"run-menu-{run}"))
-    page.session_state[f"run-menu-{run}"] = action
-    return menu
+def test_a_duplicate_fills_the_form_with_the_run_s_configuration(workspace):
+    page = open_page()
+    page.text_input(key="ft_seeds").set_value("0, 2, 7").run()
+    subset = workspace.subset("ambiguous-33").subset
+    config = RunConfig(
+        suite="toy", model=workspace.run("map-run")["model"], subset=subset, method="cartography", seed=4,
+        budget=BudgetConfig(max_steps=12), training=TrainingConfig(batch_size=8, gradient_clip_norm=None),
+    )  # fmt: skip
+    run_id = workspace.queue_run(config)
+    page.session_state["ft.to_fill"] = (form_of(workspace.config_of(run_id)), "that-run")
+    page.run()
+    assert "As that-run; change what you like." in written(page)
+    assert page.selectbox(key="ft_method").value == "cartography"
+    page.button(key="ft_start").click().run()
+    again = workspace.config_of(workspace.runs().iloc[-1]["run_id"])
+    assert again == workspace.config_of(run_id)
+    page.button(key="ft_clear").click().run()
+    assert page.text_input(key="ft_seeds").value == DEFAULTS["seeds"]
+    assert page.selectbox(key="ft_method").value == "erm"
 
 
 def test_a_removed_run_comes_back_by_undo_and_from_the_trash(workspace):
@@ -337,6 +352,8 @@ def test_a_run_that_stopped_says_why_and_what_to_press():
     failed = progress(status="failed", message="the disk is full", step=3, num_steps=9, can_resume=True)
     said = state_words(failed, position=None)
     assert said == "Failed at step 3 of 9: the disk is full. Resume goes on from its newest checkpoint."
+    stopped = progress(status="cancelled", message="cancelled before it started; resume queues it again")
+    assert state_words(stopped, position=None).startswith("Cancelled before it started. It has no checkpoint yet")
     assert "Try again starts it from its first step" in state_words(progress(status="cancelled"), position=None)
     resumed = progress(status="running", stage="training", step=50, num_steps=90, resumed_from_step=40)
     assert state_words(resumed, position=0) == "Training, step 50 of 90. It went on from step 40."

@@ -6,7 +6,10 @@ Owns when the machine is measured: in a process of its own, once nothing speaks 
 from __future__ import annotations
 
 import html
+import re
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -20,6 +23,24 @@ from ftft_core.ui.run_markup import size_words
 
 SECONDS = 2
 FAILED = "ft.failed"
+PLANNED = "ft.planned"
+NO_BREAK = "\u00a0"
+PLAN_SECONDS = 15
+"""A plan of the same runs is good for this long: what else changes are memory and disk that are free."""
+
+
+@dataclass
+class Planned:
+    """A plan, as it was made last."""
+
+    asked: Sequence[Mapping[str, Any]]
+    plan: Plan
+    made_at: float
+    was_measuring: bool = False
+
+    def is_good(self, asked: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether it still says what these runs will take."""
+        return self.asked == asked and time.monotonic() - self.made_at < PLAN_SECONDS
 
 
 @st.fragment(run_every=SECONDS)
@@ -32,9 +53,8 @@ def draw_foot(asked: Sequence[Mapping[str, Any]], misread: Sequence[str]) -> Non
     reasons, plan, doing = list(misread), None, None
     try:
         if asked:
-            plan = chosen().workspace.plan(asked)
+            plan, doing = _plan(asked, may_measure=not misread)
             reasons += [problem for problem in plan.problems if problem not in reasons]
-            doing = _measure(asked, plan) if not reasons else None
     except FTFTError as failure:
         reasons += [failure.message, *failure.problems]
     with st.container(key="ft-foot", gap="small"):
@@ -50,19 +70,28 @@ def draw_foot(asked: Sequence[Mapping[str, Any]], misread: Sequence[str]) -> Non
             show_error(failure_said)
 
 
-def _measure(asked: Sequence[Mapping[str, Any]], plan: Plan) -> str | None:
-    """See that the machine is measured, and say what that is doing now."""
-    if plan.is_measured or plan.measuring_failed is not None:
-        return None
-    workspace = chosen().workspace
-    doing = workspace.measuring(asked)
-    if doing is None:
-        workspace.start_measuring(asked)
-    return doing or "starting"
+def _plan(asked: Sequence[Mapping[str, Any]], *, may_measure: bool) -> tuple[Plan, str | None]:
+    """Plan the runs, see that the machine is measured for them, and say what that is doing now."""
+    workspace, kept = chosen().workspace, st.session_state.get(PLANNED)
+    if not isinstance(kept, Planned) or not kept.is_good(asked):
+        kept = st.session_state[PLANNED] = Planned(asked, workspace.plan(asked), time.monotonic())
+    plan = kept.plan
+    if plan.is_measured or plan.problems or plan.measuring_failed is not None or not may_measure:
+        return plan, None
+    one = asked[:1]  # they differ by seed and name alone
+    doing = workspace.measuring(one)
+    if doing is not None:
+        kept.was_measuring = True
+    elif kept.was_measuring:
+        kept = st.session_state[PLANNED] = Planned(asked, workspace.plan(asked), time.monotonic())
+        return kept.plan, None
+    else:
+        workspace.start_measuring(one)
+    return plan, doing or "starting"
 
 
 def _reasons_markup(reasons: Sequence[str]) -> str:
-    items = "".join(f"<li>{html.escape(reason)}</li>" for reason in reasons)
+    items = "".join(f"<li>{html.escape(reason.removeprefix('training.'))}</li>" for reason in reasons)
     return f'<div class="ftft-cost"><ul class="ftft-sentences ftft-wrong">{items}</ul></div>'
 
 
@@ -74,6 +103,7 @@ def _cost_markup(plan: Plan, doing: str | None) -> str:
     quiet += [plan.measuring_failed] if plan.measuring_failed else []
     quiet += plan.remarks
     under = "".join(f'<div class="ftft-quiet ftft-remark">{html.escape(words)}</div>' for words in quiet)
+    said = re.sub(r"(?<=\d) (?=[A-Za-z%])", NO_BREAK, said)
     return f'<div class="ftft-cost"><div>{html.escape(said)}</div>{under}</div>'
 
 
@@ -85,5 +115,6 @@ def _start(asked: Sequence[Mapping[str, Any]]) -> None:
     except FTFTError as failure:
         st.session_state[FAILED] = failure
     else:
+        st.session_state.pop(PLANNED, None)
         st.toast(f"{len(asked)} run{'s' * (len(asked) != 1)} queued", icon=":material/schedule:")
     st.rerun(scope="app")

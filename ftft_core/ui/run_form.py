@@ -38,6 +38,7 @@ WANTED = "fine_tune.subset"
 """In the session: the subset that another page wants to be trained on."""
 
 FILLED = "ft.filled"
+TO_FILL = "ft.to_fill"
 BY_SUBSET = "ft.by_subset"
 SEEDS_HELP = "How many, such as 3: the next seeds that no such run has yet. Or which: 0-4, or 0, 2, 7, or seed 7."
 
@@ -63,10 +64,11 @@ class Offered:
 
 
 def fill(config: RunConfig, name: str) -> None:
-    """Put a run's configuration into the form, to be changed."""
-    _put(planning.form_of(config))
-    st.session_state[FILLED] = name
-    st.session_state[BY_SUBSET] = config.subset or NONE
+    """Put a run's configuration into the form, to be changed.
+
+    The form takes it when it is drawn next: of what another part of the page puts into its widgets, they hear nothing.
+    """
+    st.session_state[TO_FILL] = (planning.form_of(config), name)
 
 
 def _put(values: Mapping[str, Any]) -> None:
@@ -101,6 +103,10 @@ def _begin(offered: Offered) -> None:
     """Give every field that has none yet its value, and put right what is no longer there."""
     held = st.session_state
     _put({field: value for field, value in planning.DEFAULTS.items() if KEY + field not in held})
+    if to_fill := held.pop(TO_FILL, None):
+        values, held[FILLED] = to_fill
+        _put(values)
+        held[BY_SUBSET] = held[KEY + "subset"]
     known = reads.known_models()
     if held[KEY + "model"] is None and known:
         held[KEY + "model"] = known[0]

@@ -143,12 +143,15 @@ def state_words(progress: RunProgress, *, position: int | None) -> str:
     if progress.status == "finished":
         said = "" if progress.message in ("", "done") else " " + _sentence(progress.message)
         return f"Finished{', ' + at if at else ''}.{said}"
-    happened = f"{progress.status.capitalize()}{' at ' + at if at else ''}"
-    message = f": {progress.message}" if progress.message else ""
+    message = progress.message.partition("; resume")[0]
+    if message.startswith(progress.status):
+        happened = message[:1].upper() + message[1:]
+    else:
+        happened = f"{progress.status.capitalize()}{' at ' + at if at else ''}{': ' + message if message else ''}"
     press = "Resume goes on from its newest checkpoint." if progress.can_resume else (
         "It has no checkpoint yet: Try again starts it from its first step."
     )  # fmt: skip
-    return f"{_sentence(happened + message)} {press}"
+    return f"{_sentence(happened)} {press}"
 
 
 def numbers_markup(progress: RunProgress) -> str:

@@ -15,6 +15,7 @@ import streamlit as st
 
 from ftft_core.config import RunConfig
 from ftft_core.figures.run_charts import scores_by_step_figure, training_loss_figure
+from ftft_core.planning.plan import flops_words
 from ftft_core.ui import reads
 from ftft_core.ui import run_actions as actions
 from ftft_core.ui.frame import chosen, show_error, theme
@@ -58,7 +59,8 @@ def draw_run(run: Run, *, position: int | None, num_waiting: int) -> None:
         said = html.escape(state_words(progress, position=position))
         st.html(f'{bar_markup(progress)}<div class="ftft-state{wrong}">{said}</div>')
         st.html(numbers_markup(progress))
-        _draw_curves(curves, progress)
+        if len(curves) or progress.status in ("running", "queued"):
+            _draw_curves(curves, progress)
         st.html('<div class="ftft-heading">Log</div>')
         tail = workspace.log_tail(run_id, LOG_LINES) or "Its training process has printed nothing so far."
         st.html(f'<pre class="ftft-log"><div>{html.escape(tail)}</div></pre>')
@@ -108,7 +110,7 @@ def _kept(run: Run, progress: RunProgress) -> Iterator[tuple[str, str]]:
     if _known(run["peak_memory_mib"]):
         yield "Peak memory", size_words(float(run["peak_memory_mib"]) * 2**20)
     if _known(run["train_flops"]):
-        yield "Cost", f"{float(run['train_flops']):.3g} FLOP in training"
+        yield "Cost", f"{flops_words(float(run['train_flops']))} in training"
     if progress.resumed_from_step:
         yield "Resumed", f"from step {progress.resumed_from_step:,}"
     yield "Disk", _disk_words(run, progress)

@@ -122,7 +122,7 @@ def test_runs_that_wait_are_reordered_duplicated_removed_and_brought_back(tab: A
     long = submit("long", 1)
     first, second = submit("first", 2), submit("second", 3, learning_rate=3e-4, batch_size=8)
     tab.locator(f".st-key-run-line-{second} .how", has_text="2nd in line").wait_for()
-    tab.locator(f".st-key-run-up-{second} button").click()
+    tab.locator(f".st-key-run-up-{second} button:visible").click()
     tab.locator(f".st-key-run-line-{second} .how", has_text="next in line").wait_for()
     queue = app.workspace.queue().set_index("run_id")["position"]
     assert queue[second] < queue[first]
