@@ -181,6 +181,17 @@ def test_the_ninth_value_and_further_ones_are_other():
     assert (other.name, other.values, other.count, other.colour) == ("other", ("label 8", "label 9"), 2, None)
 
 
+def test_the_most_frequent_values_have_colours_and_before_them_those_that_were_chosen():
+    names = [f"label {number}" for number in range(10)]
+    frame = small_map(12).assign(label=[*names, "label 9", "label 9"])
+    chips = data_map_figure(frame, colour="label", labels=names).colours.chips
+    assert [chip.name for chip in chips] == [*names[:7], "label 9", "other"]
+    chosen = map_colours(frame, map_places(frame), "label", labels=names, first=["label 8"])
+    assert [chip.name for chip in chosen.chips] == [*names[:6], "label 8", "label 9", "other"]
+    early = map_colours(frame.assign(label="label 7"), map_places(frame), "label", labels=names, like=chosen)
+    assert [chip.name for chip in early.chips] == [chip.name for chip in chosen.chips]
+
+
 def test_a_column_of_the_pages_own_colours_the_map():
     frame = small_map(4)
     mask = np.array([True, False, False, True])

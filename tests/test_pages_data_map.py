@@ -245,10 +245,16 @@ BAD_LINKS = {
     "negative": ({"epochs": "-3"}, "The link's epochs: received '-3'"),
     "too many": ({"epochs": "99"}, "this run has 4"),
     "example": ({"example": "<i>none</i>"}, "Example '<i>none</i>' is not on this map"),
+    "gone colour": ({"colour": "subset:GONE"}, "coloured by subset 'GONE', which is not in this suite"),
+    "run and more": ({"run": "rdeleted", "x": "nope"}, "There is no score 'nope'"),
+    "run and its choice": ({"run": "rdeleted", "example": "3"}, "What else the link shows is of that run"),
     "run": ({"run": "rdeleted"}, "The link shows run 'rdeleted', which is not in this workspace"),
     "suite": ({"run": "", "suite": "gone"}, "The link shows suite 'gone', which is not in this workspace"),
     "cut": ({"choice": pack(Choice(strategy="hard", fraction=0.1))[:-4]}, "it was cut or changed on its way"),
-    "two vertices": ({"choice": packed(conditions=[polygon([0, 0], [1, 1])])}, "Condition 1 (polygon): a polygon needs"),
+    "two vertices": (
+        {"choice": packed(conditions=[polygon([0, 0], [1, 1])])},
+        "Condition 1 (polygon): a polygon needs",
+    ),
     "not a number": ({"choice": packed(conditions=[polygon([0, 0], [1, 1], [float("nan"), 0])])}, "finite"),
     "infinite": ({"choice": packed(conditions=[polygon([0, 0], [1, 1], [float("inf"), 0])])}, "finite"),
     "kind": ({"choice": condition(kind="sql", expression="1=1")}, "The link's selection"),
@@ -304,7 +310,11 @@ def test_links_problems_leave_with_the_next_click(app):
 
 def test_a_run_of_one_epoch_has_a_map_and_refuses_what_needs_two(app):
     follow_link(app, run="pair-once")
-    app.button(key="take.ambiguous").click().run()
+    assert "one counted epoch, and variability needs two: AUM stands in its place" in written(app)
+    assert app.selectbox(key="pick.x").value == "aum"
+    assert app.button(key="take.ambiguous").disabled
+    assert "needs two epochs" in app.button(key="take.ambiguous").help
+    follow_link(app, run="pair-once", choice=packed(strategy="ambiguous", fraction=0.5))
     assert "'ambiguous' needs at least 2 counted epochs" in app.error[0].value.replace("\\", "")
     app.button(key="choice.undo").click().run()
     app.button(key="take.hard").click().run()
@@ -374,7 +384,7 @@ def test_what_is_excluded_from_training_is_left_out_and_said(tmp_path, monkeypat
     app = open_app(workspace, monkeypatch)
     app.text_input(key="choice.filter").input("confidence >= 0").run()
     assert count(app) == NUM_TRAIN - 3
-    assert "3 excluded from training are left out." in written(app)
+    assert "3 examples that are excluded from training are left out" in written(app)
     app.button(key="map.save").click().run()
     (saved,) = workspace.subsets("toy")["name"]
     assert len(workspace.subset_examples(saved)) == NUM_TRAIN - 3

@@ -68,6 +68,7 @@ def map_colours(
     labels: Sequence[str] = (),
     quiet: Collection[str] = (),
     title: str | None = None,
+    first: Collection[str] = (),
     like: MapColours | None = None,
 ) -> MapColours:
     """Colour the drawn points of a map.
@@ -76,7 +77,8 @@ def map_colours(
     :param labels: the values' order, for columns that are no categoricals; sorted when left out.
     :param quiet: values that stay grey, such as "not in the subset".
     :param title: what stands above the legend; the column's name in words when left out.
-    :param like: colours of the final map of the same run: a score keeps its range.
+    :param first: of more values than there are colours, those that get one before any other; then the most frequent.
+    :param like: colours of the final map of the same run: a score keeps its range, and the same values have colours.
     """
     column = data_map[colour] if isinstance(colour, str) else colour
     if len(column) != len(data_map):
@@ -84,7 +86,9 @@ def map_colours(
     name = str(column.name)
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return _score_colours(name, numbers(column), places.rows, like)
-    return _class_colours(name, column, places.rows, labels, quiet, words(name) if title is None else title)
+    if like is not None:
+        first = [*first, *(chip.name for chip in like.chips if chip.colour is not None)]
+    return _class_colours(name, column, places.rows, labels, quiet, words(name) if title is None else title, first)
 
 
 def _class_colours(
@@ -94,6 +98,7 @@ def _class_colours(
     labels: Sequence[str],
     quiet: Collection[str],
     title: str,
+    first: Collection[str],
 ) -> MapColours:
     if pd.api.types.is_bool_dtype(column.dtype):
         column = column.map({False: "no", True: "yes"})
@@ -107,8 +112,9 @@ def _class_colours(
     lookup = np.full(len(values) + 1, NO_BIN, dtype=np.uint8)  # code + 1 -> chip
     rest: list[int] = []
     loud = 0
+    coloured = _coloured(values, counts[1:], quiet, first)
     for code, value in enumerate(values):
-        if value in quiet or loud < MAX_LABEL_COLOURS:
+        if value in quiet or code in coloured:
             lookup[code + 1] = len(chips)
             chips.append(Chip(value, (value,), int(counts[code + 1]), None if value in quiet else loud))
             loud += value not in quiet
@@ -131,6 +137,16 @@ def _class_colours(
         bars=(),
         content=pack(header, {"values": lookup[codes[rows] + 1]}),
     )
+
+
+def _coloured(
+    values: Sequence[str], counts: npt.NDArray[np.int64], quiet: Collection[str], first: Collection[str]
+) -> set[int]:
+    """Choose the values that get a colour of their own, by their codes; ties go to the value that stands first."""
+    wanted = set(first)
+    loud = [code for code, value in enumerate(values) if value not in quiet]
+    loud.sort(key=lambda code: (values[code] not in wanted, -int(counts[code])))
+    return set(loud[:MAX_LABEL_COLOURS])
 
 
 def _score_colours(

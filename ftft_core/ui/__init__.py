@@ -19,8 +19,9 @@ from ftft_core.ui.frame import (
     theme,
     write_address,
 )
-from ftft_core.ui.maps import Seen, draw_controls, draw_maps
-from ftft_core.ui.panel import draw_panel, share_words
+from ftft_core.ui.map_controls import draw_controls
+from ftft_core.ui.maps import Seen, draw_maps
+from ftft_core.ui.panel import draw_panel
 from ftft_core.ui.paper_table import comparison_table
 
 __all__ = [
@@ -40,7 +41,6 @@ __all__ = [
     "navigate",
     "num_counted_epochs",
     "reads",
-    "share_words",
     "show_error",
     "theme",
     "write_address",

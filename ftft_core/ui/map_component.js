@@ -77,6 +77,7 @@ function tell(map) {
     selected: selected === null ? "" : selected.reduce((count, bit) => count + bit, 0),
     epochs: map.data.epochs[0],
     outlines: map.data.outlines.length,
+    crossed: map.shown.crossed ? map.shown.crossed.reduce((count, bit) => count + bit, 0) : 0,
     answered: map.data.answered,
   });
 }
@@ -85,7 +86,7 @@ async function receive(map, data) {
   map.newest = data;
   const others = ROWS.tools + ROWS.legend + ROWS.foot;
   // On a low window the map shrinks, so that it is whole on the first screen.
-  map.plot.style.height = `max(${LOWEST - others}px, min(${data.height - others}px, 100vh - ${ABOVE + others}px))`;
+  map.plot.style.height = `max(${LOWEST - others}px, min(${data.height - others}px, 100vh - ${data.around + others}px))`;
   map.host.style.setProperty("--map-muted", data.theme.muted);
   map.host.style.setProperty("--map-line", data.theme.grid);
   map.memory.events = map.memory.events.filter((event) => event.number > data.answered);
@@ -110,6 +111,7 @@ function show(map, data, places, colours) {
     map.shown = { x: places.x, y: places.y, shades: shadesOf(colours), colours256, selected };
     stopHover(map);
   } else map.shown.selected = selected;
+  map.shown.crossed = data.crossed && unpackBits(data.crossed, places.rows.length);
   map.plot.setAttribute("aria-label", data.words);
   map.host.querySelector(".ftft-map-wait").hidden = true;
   drawFoot(map);

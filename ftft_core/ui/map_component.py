@@ -81,6 +81,8 @@ def show_map(
     file_name: str = "data-map",
     report_view: bool = False,
     height: int = 620,
+    around: int = 200,
+    crossed: BoolArray | None = None,
     on_gesture: Callable[[Outline, Mode], None],
     on_click: Callable[[int, bool], None],
     on_legend: Callable[[LegendClick], None] | None = None,
@@ -101,6 +103,8 @@ def show_map(
     :param file_name: of a saved figure, without its ending.
     :param report_view: send the zoomed window, for maps of which only a sample is drawn.
     :param height: pixels of everything: tools, legend, map and foot.
+    :param around: pixels of the page above and below that shall be on the first screen with the map.
+    :param crossed: (examples,) those whose points are crossed out: excluded from training.
     :param on_gesture: called with an outline, and whether it replaces, adds or subtracts.
     :param on_click: called with the row of a clicked point, and whether Shift was held.
     """
@@ -142,6 +146,7 @@ def show_map(
             "key": key,
             "places": _file_url(places.content, f"{key}.places"),
             "colours": _file_url(colours.content, f"{key}.colours"),
+            "crossed": None if crossed is None or not crossed.any() else _bits(crossed[places.rows]),
             "selected": None if selected is None else _selected_message(drawn, selected),
             "outlines": [message for outline in outlines if (message := _outline_message(outline, axes))],
             "legend_active": None if legend_active is None else list(legend_active),
@@ -150,6 +155,7 @@ def show_map(
             "window": window_in_view(key, axes) if report_view else None,
             "report_view": report_view,
             "height": height,
+            "around": around,
             "file_name": file_name,
             "plotly": _plotly(),
             "theme": dataclasses.asdict(theme),
@@ -229,14 +235,18 @@ def _legend_click(value: Any, drawn: DrawnMap) -> LegendClick:
 
 
 def _selected_message(drawn: DrawnMap, selected: BoolArray) -> dict[str, Any]:
-    points = selected[drawn.places.rows]
     x, y, correctness = drawn.places.bar_counts(selected)
     return {
-        "points": base64.b64encode(np.packbits(points, bitorder="little").tobytes()).decode("ascii"),
+        "points": _bits(selected[drawn.places.rows]),
         "x": x,
         "y": y,
         "correctness": correctness,
     }
+
+
+def _bits(marked: BoolArray) -> str:
+    """One bit a point, the lowest bit first."""
+    return base64.b64encode(np.packbits(marked, bitorder="little").tobytes()).decode("ascii")
 
 
 def _outline_message(outline: Condition, axes: tuple[str, str]) -> dict[str, Any] | None:

@@ -6,8 +6,10 @@ const PLAY = "M6 4l10 6-10 6z";
 const PAUSE = "M5 4h3.5v12H5zM11.5 4H15v12h-3.5z";
 
 function drawFoot(map) {
-  map.host.querySelector(".ftft-map-remarks").textContent = map.places.remarks.join(" · ");
-  map.host.querySelector(".ftft-map-remarks").title = map.places.remarks.join("\n");
+  const remarks = [...(map.data.crossed ? ["× excluded from training"] : []), ...map.places.remarks];
+  const foot = map.host.querySelector(".ftft-map-remarks");
+  foot.textContent = remarks.join(" · ");
+  foot.title = remarks.join("\n");
   const [epoch, last] = map.data.epochs;
   map.epochs.hidden = last < 2;
   map.slider.max = String(last);

@@ -103,7 +103,11 @@ function finish(map, gesture, at, mode) {
     outline = { kind: "box", x, y, x_range: range(0), y_range: range(1) };
     if (outline.x_range[0] === outline.x_range[1] || outline.y_range[0] === outline.y_range[1]) return;
   } else {
-    const points = cornersOf(gesture.trace).map((corner) => point(map, corner));
+    const corners = cornersOf(gesture.trace);
+    const last = corners[corners.length - 1];
+    // Back where it began, the pointer has closed the outline and made no corner more.
+    if (corners.length > 3 && Math.hypot(last[0] - corners[0][0], last[1] - corners[0][1]) <= STILL) corners.pop();
+    const points = corners.map((corner) => point(map, corner));
     if (points.length < 3) return;
     outline = { kind: "polygon", x, y, points };
   }

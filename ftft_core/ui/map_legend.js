@@ -9,8 +9,10 @@ function drawLegend(map) {
   title.textContent = map.colours.title;
   const focused = map.legend.contains(document.activeElement) ? document.activeElement.dataset.value : undefined;
   map.legend.replaceChildren(title, ...(map.colours.kind === "classes" ? chips(map) : scoreBars(map)));
-  map.legend.classList.remove("ftft-map-tight");
+  // What one row can't hold stands in two low ones, and only where they can't hold it either without its counts.
+  map.legend.classList.remove("ftft-map-tight", "ftft-map-tightest");
   map.legend.classList.toggle("ftft-map-tight", map.legend.scrollWidth > map.legend.clientWidth);
+  map.legend.classList.toggle("ftft-map-tightest", map.legend.scrollHeight > map.legend.clientHeight);
   if (focused !== undefined) [...map.legend.children].find((part) => part.dataset.value === focused)?.focus();
 }
 
@@ -25,6 +27,7 @@ function chips(map) {
     button.setAttribute("aria-pressed", String(chip.values.length > 0 && chip.values.every((value) => active.has(value))));
     const stands = chip.values.length > 1 ? chip.values.slice(0, 40).join(", ") : chip.name;
     button.title = `${stands}: ${grouped(chip.count)} examples`;
+    if (chip.values.length > 1) button.title += "\nThe most frequent have colours, and those before them that a condition names";
     const name = document.createElement("span");
     name.textContent = chip.name.length > 26 ? `${chip.name.slice(0, 25)}…` : chip.name;
     const count = document.createElement("small");

@@ -101,7 +101,7 @@ CSS = """
 .ftft-map-chip small, .ftft-map-quiet { font-size: 12px; color: var(--map-muted); }
 .ftft-map-tight { flex-wrap: wrap; gap: 0 2px; align-content: center; overflow: hidden auto; font-size: 12px; }
 .ftft-map .ftft-map-tight .ftft-map-chip { height: 17px; padding: 0 6px; gap: 4px; }
-.ftft-map-tight .ftft-map-chip small { display: none; }
+.ftft-map-tightest .ftft-map-chip small { display: none; }
 .ftft-map-title { color: var(--map-muted); margin-right: 8px; white-space: nowrap; }
 .ftft-map-bars { height: 28px; width: 264px; cursor: crosshair; touch-action: none; flex: 0 0 auto; margin: 0 6px; }
 .ftft-map-plot { position: relative; width: 100%; touch-action: none; user-select: none; border-radius: 4px; }
@@ -111,7 +111,7 @@ CSS = """
 .ftft-map-plot text { font: 12px var(--st-font); fill: var(--map-muted); }
 .ftft-map-plot text.ftft-map-axis { font-size: 13px; }
 .ftft-map-plot text.ftft-map-region { font-size: 14px; paint-order: stroke; stroke: var(--st-background-color);
-  stroke-width: 4px; stroke-linejoin: round; stroke-opacity: 0.75; fill-opacity: 0.9; }
+  stroke-width: 5px; stroke-linejoin: round; fill: var(--st-text-color); fill-opacity: 0.8; }
 .ftft-map-tip { position: absolute; z-index: 4; pointer-events: none; padding: 4px 8px; max-width: 260px;
   border: 1px solid var(--map-line); border-radius: 4px; background: var(--st-background-color);
   white-space: pre-line; overflow-wrap: anywhere; line-height: 18px; }

@@ -82,7 +82,26 @@ function drawPoints(map) {
     blend(image, width, height, map, 1, OPACITY.selected, map.stamps, scale);
   }
   context.putImageData(image, 0, 0);
+  drawCrosses(map, context, scale);
   map.drawMilliseconds = performance.now() - started;
+}
+
+// A cross through every point whose example is excluded from training.
+function drawCrosses(map, context, scale) {
+  const { x, y, crossed } = map.shown;
+  if (!crossed) return;
+  const arm = (pointRadius(x.length) + 1.2) * scale;
+  Object.assign(context, { strokeStyle: map.data.theme.text, lineWidth: 1.3 * scale });
+  context.beginPath();
+  for (let index = 0; index < x.length; index += 1) {
+    if (!crossed[index]) continue;
+    const [left, top] = [across(map, x[index]) * scale, down(map, y[index]) * scale];
+    context.moveTo(left - arm, top - arm);
+    context.lineTo(left + arm, top + arm);
+    context.moveTo(left - arm, top + arm);
+    context.lineTo(left + arm, top - arm);
+  }
+  context.stroke();
 }
 
 // All examples as a picture beneath the points; it fades with the points that are not selected.

@@ -187,6 +187,13 @@ def _num_excluded(folder: str, state: str, suite: str) -> int:
     return len(Workspace(folder).excluded_positions(suite))
 
 
+def excluded_mask(suite: str, data_map: pd.DataFrame) -> npt.NDArray[np.bool_] | None:
+    """Return which examples of a map are excluded from training; None where none is."""
+    if not num_excluded(suite):
+        return None
+    return np.isin(data_map["position"].to_numpy(), np.asarray(open_workspace().excluded_positions(suite)))
+
+
 def tag_of_each(suite: str, data_map: pd.DataFrame) -> pd.Categorical:
     """Return the tag of each example of a map, for colouring: its only one, "several tags", or "no tag"."""
     names = tag_names(suite)

@@ -53,6 +53,16 @@ function pointTraces(map, theme) {
   return [trace(pick(0), 0.13), trace(pick(1), 0.95)];
 }
 
+function crossTraces(map) {
+  const { places } = map;
+  const bits = map.data.crossed && unpackBits(map.data.crossed, places.rows.length);
+  if (!bits) return [];
+  const rows = [...bits.keys()].filter((index) => bits[index]);
+  const marker = { symbol: "x-thin", size: 2 * pointRadius(places.x.length) + 1, line: { width: 1.1, color: "#222222" } };
+  const [x, y] = [rows.map((index) => places.x[index]), rows.map((index) => places.y[index])];
+  return [{ type: "scatter", mode: "markers", x, y, name: "excluded from training", marker, showlegend: true }];
+}
+
 function keyTraces(map, theme) {
   const nothing = { type: "scatter", mode: "markers", x: [null], y: [null] };
   const { colours } = map;
@@ -145,12 +155,12 @@ function paperFigure(map) {
     shapes: shapes(map, theme),
     annotations: [
       ...regions.map(([text, x, y, anchor]) => ({
-        ...note, text, x: MAP[1] * x, y: 0.88 * (1 - y), xanchor: anchor === "end" ? "right" : "left", yanchor: "middle", bgcolor: "rgba(255,255,255,0.6)", font: { ...ink, size: 14, color: "#444444" },
+        ...note, text, x: MAP[1] * x, y: 0.88 * (1 - y), xanchor: anchor === "end" ? "right" : "left", yanchor: "middle", bgcolor: "rgba(255,255,255,0.85)", font: { ...ink, size: 14, color: "#444444" },
       })),
       { ...note, text: "correct epochs", x: 1, y: 0, xanchor: "right", yanchor: "top", yshift: -4, font: { ...ink, size: 12 } },
     ],
   };
-  return { data: [...densityTrace(map, theme), ...pointTraces(map, theme), ...barTraces(map, theme), ...keyTraces(map, theme)], layout, config: { staticPlot: true } };
+  return { data: [...densityTrace(map, theme), ...pointTraces(map, theme), ...crossTraces(map), ...barTraces(map, theme), ...keyTraces(map, theme)], layout, config: { staticPlot: true } };
 }
 
 async function saveFigure(map, format) {

@@ -3,7 +3,6 @@
 const MARGIN = { left: 50, top: 46, right: 128, bottom: 42 };
 const NARROW = 560; // narrower maps have thinner histograms
 const ROWS = { tools: 28, legend: 36, foot: 30 };
-const ABOVE = 200; // pixels of the page above the map
 const LOWEST = 430; // the map is never lower than this, its rows included
 
 // Inner area of the plot, in pixels of the plot's element.

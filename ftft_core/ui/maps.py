@@ -7,7 +7,6 @@ Owns which maps are drawn and what a gesture on each does to the choice; drawing
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +17,9 @@ import streamlit as st
 
 from ftft_core.cartography import SCORES
 from ftft_core.errors import FTFTError
-from ftft_core.figures import DrawnMap, MapColours, MapPlaces, Window, map_colours, map_places, words
+from ftft_core.figures import DrawnMap, MapColours, MapPlaces, Window, map_colours, map_places
 from ftft_core.figures.sampling import MAX_DRAWN_POINTS
+from ftft_core.figures.themes import MAX_LABEL_COLOURS
 from ftft_core.selection import (
     BoxCondition,
     LabelCondition,
@@ -39,6 +39,7 @@ from ftft_core.ui.gestures import (
     without_drawn,
 )
 from ftft_core.ui.map_component import LegendClick, show_map, window_in_view
+from ftft_core.ui.map_controls import shown_axes
 from ftft_core.ui.selecting import Selection, current_selection
 from ftft_core.ui.view import (
     COLUMN_COLOURS,
@@ -54,6 +55,12 @@ from ftft_core.ui.view import (
 )
 
 MAP_HEIGHT = 632
+AROUND = 200
+"""Pixels of the page over a map."""
+
+NAME_LINE, AGREEMENT, SENTENCE = 28, 52, 32
+"""Pixels of what stands around maps in pairs, and of a sentence above any."""
+
 OVERLAP_FRACTION = 1 / 3
 
 
@@ -67,30 +74,6 @@ class Seen:
     """Epochs counted; None for all."""
     labels: tuple[str, ...]
     selection: Selection
-
-
-def draw_controls() -> None:
-    """Draw the pickers of axes, colour and second map."""
-    now, run = state(), chosen().run
-    assert run is not None
-    across, up, colour, beside, help_column = st.columns(
-        [1, 1, 1.15, 1.25, 0.28], vertical_alignment="bottom", gap="small"
-    )
-    scores = list(SCORES)
-    _picker(across, "Across", scores, "x")
-    _picker(up, "Up", scores, "y")
-    names = map_reads.subset_names(str(run["suite"]))
-    colours = [*scores, *COLUMN_COLOURS, TAG_COLOUR, *(SUBSET_COLOUR + subset for subset in names)]
-    if now.colour not in colours:
-        now.colour = "correctness"
-    _picker(colour, "Colour", colours, "colour", lambda name: _colour_words(name, names))
-    others = map_reads.runs_with_maps(str(run["suite"]))
-    others.pop(str(run["run_id"]), None)
-    if now.beside not in others:
-        now.beside = NO_RUN
-    _picker(beside, "Beside it", [NO_RUN, *others], "beside", lambda run_id: others.get(run_id, "no second map"))
-    with help_column.popover(":material/help:", type="tertiary", help="What the scores mean", key="scores"):
-        st.dataframe(_score_help(), hide_index=True, width=760)
 
 
 def draw_maps() -> Seen:
@@ -142,12 +125,13 @@ def _draw_map(
     :param run: the run whose choice the gestures change: the same, or the one that `shown` stands beside.
     """
     now = state()
-    axes = (now.x, now.y)
+    axes = shown_axes(run)
     run_id, num_epochs = str(run["run_id"]), num_counted_epochs(shown)
     is_other = shown["run_id"] != run["run_id"]
     is_sampled = len(data_map) > MAX_DRAWN_POINTS
     window = window_in_view(key, axes) if is_sampled else None
-    drawn = _drawn(shown, data_map, epochs, axes, now.colour, window)
+    first = _first_coloured(selection.choice, now.colour, data_map)
+    drawn = _drawn(shown, data_map, epochs, axes, now.colour, window, first)
     name = str(shown["name"])
 
     def gesture(condition: PolygonCondition | BoxCondition, mode: str) -> None:
@@ -168,8 +152,13 @@ def _draw_map(
         now.epochs[run_id] = count
 
     focus = np.flatnonzero(data_map["example_id"].eq(now.example or ""))
+    around = AROUND + SENTENCE * (axes != (now.x, now.y))
     if now.beside != NO_RUN:
-        st.html(f'<div class="ftft-name">{html.escape(name)}</div>')
+        around += NAME_LINE + AGREEMENT
+        st.html(
+            f'<div class="ftft-name ftft-map-name">{html.escape(name)}{_part_words(is_other, mask, selection)}</div>'
+        )
+    excluded = map_reads.excluded_mask(str(shown["suite"]), data_map)
     own = [item for item in selection.choice.conditions if item.kind in ("polygon", "box")]
     outlines = [item for item in own if item.run == (str(shown["run_id"]) if is_other else None)]
     show_map(
@@ -184,6 +173,8 @@ def _draw_map(
         file_name=f"{name}-{axes[0]}-{axes[1]}",
         report_view=is_sampled,
         height=MAP_HEIGHT,
+        around=around,
+        crossed=excluded,
         on_gesture=gesture,
         on_click=click,
         on_legend=legend,
@@ -194,6 +185,16 @@ def _draw_map(
     )
 
 
+def _part_words(is_other: bool, mask: npt.NDArray[np.bool_], selection: Selection) -> str:
+    """Say in markup how much of the selection the second map has, or of the examples where nothing is selected."""
+    if not is_other:
+        return ""
+    if not selection.is_made:
+        return f' <span class="ftft-quiet">{len(mask):,} of {len(selection.mask):,} examples</span>'
+    here = int(np.count_nonzero(mask))
+    return f' <span class="ftft-quiet">{here:,} of the {selection.count:,} selected are on this map</span>'
+
+
 def _drawn(
     shown: dict[str, Any],
     data_map: pd.DataFrame,
@@ -201,6 +202,7 @@ def _drawn(
     axes: tuple[str, str],
     colour: str,
     window: Window | None,
+    first: tuple[str, ...],
 ) -> DrawnMap:
     """Return the drawn map; at an early epoch the same points in the same frame as at the last, so that they glide."""
     final = data_map if epochs is None else map_reads.map_frame(shown, epochs=None)
@@ -208,11 +210,24 @@ def _drawn(
     places = last if epochs is None else _places(shown, epochs, axes, window, data_map, last)
     values, marks = _colour_values(shown, colour, data_map)
     last_colours = None
-    if epochs is not None and colour in SCORES:
-        last_colours = _colours(shown, None, axes, window, colour, "", final, last, colour, None)
+    if epochs is not None and (colour in SCORES or colour in COLUMN_COLOURS):
+        last_colours = _colours(shown, None, axes, window, colour, "", final, last, colour, None, first)
     return DrawnMap(
-        places, _colours(shown, epochs, axes, window, colour, marks, data_map, places, values, last_colours)
+        places, _colours(shown, epochs, axes, window, colour, marks, data_map, places, values, last_colours, first)
     )
+
+
+def _first_coloured(choice: Choice, colour: str, data_map: pd.DataFrame) -> tuple[str, ...]:
+    """Return the values that were chosen of the column that colours the map, if not all of them can have a colour."""
+    if colour not in COLUMN_COLOURS or len(data_map[colour].cat.categories) <= MAX_LABEL_COLOURS:
+        return ()
+    chosen_values = [
+        label
+        for item in choice.conditions
+        if isinstance(item, LabelCondition) and item.column == colour and not item.negated
+        for label in item.labels
+    ]
+    return tuple(sorted(set(chosen_values)))
 
 
 def _places(
@@ -242,11 +257,12 @@ def _kept_places(
 def _colours(
     shown: dict[str, Any], epochs: int | None, axes: tuple[str, str], window: Window | None, colour: str, marks: str,
     data_map: pd.DataFrame, places: MapPlaces, values: str | pd.Series, last: MapColours | None,
+    first: tuple[str, ...],
 ) -> MapColours:  # fmt: skip
     labels = reads.suite_labels(str(shown["suite"]))
     return _kept_colours(
         str(shown["run_id"]), str(shown["counted_epochs"]), epochs, axes, window, colour, marks, data_map, places,
-        values, last, labels,
+        values, last, labels, first,
     )  # fmt: skip
 
 
@@ -254,11 +270,11 @@ def _colours(
 def _kept_colours(
     run_id: str, counted: str, epochs: int | None, axes: tuple[str, str], window: Window | None, colour: str,
     marks: str, _data_map: pd.DataFrame, _places: MapPlaces, _values: str | pd.Series, _last: MapColours | None,
-    _labels: tuple[str, ...],
+    _labels: tuple[str, ...], first: tuple[str, ...],
 ) -> MapColours:  # fmt: skip
     if colour.startswith(SUBSET_COLOUR) and isinstance(_values, pd.Series):
         return map_colours(_data_map, _places, _values, quiet=_values.cat.categories[:1], title="subset")
-    return map_colours(_data_map, _places, _values, labels=_labels, like=_last)
+    return map_colours(_data_map, _places, _values, labels=_labels, first=first, like=_last)
 
 
 def _colour_values(shown: dict[str, Any], colour: str, data_map: pd.DataFrame) -> tuple[str | pd.Series, str]:
@@ -324,42 +340,9 @@ def _carried_over(
 
 def _draw_agreement(run: dict[str, Any], other: dict[str, Any]) -> None:
     """Say how alike the two maps are."""
-    now = state()
     try:
-        said = map_reads.agreement(run, other, tuple(dict.fromkeys((now.x, now.y))))
+        said = map_reads.agreement(run, other, tuple(dict.fromkeys(shown_axes(run))))
     except FTFTError as failure:
         show_error(failure)
         return
     say(said)
-
-
-def _follow(key: str, value: Any) -> str:
-    """Let the widget under `key` show `value`, unless its person has just changed it; give the key."""
-    shown = f"{key}.shown"
-    if key not in st.session_state or st.session_state.get(shown) != value:
-        st.session_state[key] = value
-        st.session_state[shown] = value
-    return key
-
-
-def _picker(column: Any, label: str, options: list[Any], name: str, format_func: Callable[[Any], str] = words) -> None:
-    """Draw a picker of one field of the state."""
-    key = f"pick.{name}"
-
-    def pick() -> None:
-        setattr(state(), name, st.session_state[key])
-
-    column.selectbox(label, options, key=_follow(key, getattr(state(), name)), format_func=format_func, on_change=pick)
-
-
-def _colour_words(colour: str, subsets: dict[str, str]) -> str:
-    if colour.startswith(SUBSET_COLOUR):
-        return f"in {subsets.get(colour.removeprefix(SUBSET_COLOUR), 'a removed subset')}"
-    return words(colour)
-
-
-def _score_help() -> pd.DataFrame:
-    return pd.DataFrame(
-        [(words(score.name), score.formula, score.high_means, score.source) for score in SCORES.values()],
-        columns=["score", "formula", "high means", "source"],
-    )
