@@ -12,7 +12,7 @@ from ftft_core.errors import InputError
 from ftft_core.selection import Recipe
 from ftft_core.ui.detail import number_words
 from ftft_core.ui.frame import as_text, duration_words, queue_words
-from ftft_core.ui.panel import share_words
+from ftft_core.ui.subset_markup import percent
 from tests.ui_workspace import make_workspace
 
 APP = Path(__file__).parents[1] / "app.py"
@@ -127,7 +127,7 @@ def test_durations_are_worded_as_people_say_them():
 
 
 def test_shares_and_numbers_are_worded_without_false_zeros():
-    assert [share_words(count, 1000) for count in (0, 1, 333)] == ["0 %", "under 1 %", "33 %"]
+    assert [percent(count, 1000) for count in (0, 1, 333, 999)] == ["0 %", "under 1 %", "33 %", "over 99 %"]
     assert [number_words(value) for value in (None, 3, 0, 0.12345, 1.0)] == ["–", "3", "0", "0.123", "1.000"]
 
 

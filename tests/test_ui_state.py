@@ -15,7 +15,19 @@ from ftft_core.selection import (
     ThresholdCondition,
 )
 from ftft_core.ui import gestures
-from ftft_core.ui.view import Choice, History, MapState, choose, pack, redo, undo, unpack
+from ftft_core.ui.view import (
+    Choice,
+    History,
+    MapState,
+    as_address,
+    choose,
+    fits_address,
+    history,
+    pack,
+    redo,
+    undo,
+    unpack,
+)
 
 TRIANGLE = PolygonCondition(x="variability", y="confidence", points=((0.1, 0.1), (0.2, 0.1), (0.15, 0.3)))
 BOX = BoxCondition(x="variability", y="confidence", x_range=(0, 0.1), y_range=(0.5, 1))
@@ -149,3 +161,14 @@ def test_an_address_with_nonsense_is_refused_in_a_sentence(packed, said):
     with pytest.raises(InputError, match=said) as caught:
         unpack(packed)
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_list_that_an_address_can_not_hold_is_left_out_of_it(kept):
+    short = Choice(conditions=(IdsCondition(example_ids=tuple(str(number) for number in range(50))),))
+    long = Choice(conditions=(IdsCondition(example_ids=tuple(str(7919 * number) for number in range(12_000))),))
+    assert fits_address(short)
+    assert not fits_address(long)
+    for choice, is_there in ((short, True), (long, False)):
+        choose("r", choice)
+        assert ("choice" in as_address("r")) is is_there
+    assert history("r").now == long

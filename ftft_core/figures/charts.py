@@ -17,6 +17,10 @@ from ftft_core.figures.themes import Theme, base_layout, label_colours, plain
 MAX_LINES = 6
 """Most labels whose probability is drawn by epoch."""
 
+LONGEST_LINE_NAME = 24
+LEGEND_CHARACTERS = 58
+"""That stand beside one another over a chart of the panel's width."""
+
 NUM_SLIDER_BARS = 48
 
 
@@ -68,20 +72,21 @@ def class_probability_figure(probabilities: pd.DataFrame, labels: Sequence[str],
                 x=some["epoch"] + 1,
                 y=some["probability"],
                 mode="lines+markers",
-                name=plain(label, limit=14),
+                name=plain(label, limit=LONGEST_LINE_NAME),
                 line={"color": colours[label], "width": 3 if label == gold else 1.25},
                 marker={"size": 6 if label == gold else 4},
                 hovertemplate=f"{plain(label, limit=40)}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
             )
         )
-    layout = base_layout(theme, height=118)
-    layout["margin"] = {"l": 30, "r": 6, "t": 6, "b": 20}
+    rows = -(-sum(len(plain(label, limit=LONGEST_LINE_NAME)) + 6 for label in shown) // LEGEND_CHARACTERS)
+    layout = base_layout(theme, height=118 + 17 * rows)
+    layout["margin"] = {"l": 30, "r": 6, "t": 6 + 17 * rows, "b": 20}
     num_epochs = probabilities["epoch"].nunique()
     layout["xaxis"] |= {"dtick": max(1, num_epochs // 6), "fixedrange": True, "showgrid": False}
     layout["yaxis"] |= {"range": [-0.03, 1.03], "tickvals": [0, 0.5, 1], "fixedrange": True}
     layout["showlegend"] = True
-    layout["legend"] = {"font": {"size": 11, "color": theme.muted}, "x": 1.01, "y": 1, "itemclick": False,
-                        "itemdoubleclick": False}  # fmt: skip
+    layout["legend"] = {"font": {"size": 11, "color": theme.muted}, "orientation": "h", "x": 0, "xanchor": "left",
+                        "y": 1.02, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False}  # fmt: skip
     figure.update_layout(layout)
     return figure
 

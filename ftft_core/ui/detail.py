@@ -18,6 +18,7 @@ from ftft_core.figures import class_probability_figure, words
 from ftft_core.ui import map_reads as reads
 from ftft_core.ui.frame import as_text, chosen, redraw, show_error, theme
 from ftft_core.ui.marking import draw_last_action, draw_marking, mark
+from ftft_core.ui.subset_markup import percent
 from ftft_core.ui.view import state
 
 DETAIL_SCORES = ("confidence", "variability", "correctness", "forgetting_events", "aum", "el2n", "loss",
@@ -100,14 +101,16 @@ def _draw_scores(facts: pd.Series, data_map: pd.DataFrame) -> None:
     cells = []
     for score in DETAIL_SCORES:
         value = facts[score]
-        below = "" if pd.isna(value) else f"{100 * float((data_map[score] < value).mean()):.0f} %"
+        below = "–" if pd.isna(value) else percent(int((data_map[score] < value).sum()), len(data_map))
         cells.append(
-            f"<dt>{html.escape(words(score))}</dt><dd>{number_words(value)} "
-            f'<span class="ftft-quiet" title="examples with a lower value">{below}</span></dd>'
+            f"<td>{html.escape(words(score))}</td><td>{number_words(value)}</td>"
+            f'<td title="of the examples have a lower value">{below}</td>'
         )
+    rows = "".join(f"<tr>{left}{right}</tr>" for left, right in zip(cells[::2], cells[1::2], strict=True))
+    head = '<th>score</th><th>value</th><th title="share of the examples with a lower value">lower</th>' * 2
     st.html(
-        '<div class="ftft-heading">Scores <span class="ftft-quiet">and the share of examples below</span></div>'
-        f'<dl class="ftft-facts">{"".join(cells)}</dl>'
+        '<div class="ftft-heading">Scores <span class="ftft-quiet">and how many of the examples have a lower value'
+        f'</span></div><table class="ftft-small ftft-facts"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     )
 
 

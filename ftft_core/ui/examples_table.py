@@ -6,6 +6,7 @@ Owns paging, order, search and the export; cells show text literally.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,21 @@ OPENED = "table.opened"
 """Set by the click that opened an example, until the page around the table follows."""
 
 EXPORTS = {"CSV": "csv", "JSON lines": "jsonl", "Parquet": "parquet", "datasets folder (zip)": "zip"}
-NUMBERS = {"confidence": "%.3f", "variability": "%.3f", "aum": "%.2f", "loss": "%.3f", "label_quality": "%.3f"}
+NUMBERS = {"confidence": ("%.3f", 84), "variability": ("%.3f", 80), "aum": ("%.2f", 56), "label_quality": ("%.3f", 92)}
+"""Score -> its format, and the pixels of its column."""
+
+NAMED = {"label": ("label", 76), "predicted_label": ("predicted", 80), "group": ("group", 80), "tags": ("tags", 80),
+         "correct_epochs": ("correct", 66), "forgetting_events": ("forgotten", 76),
+         "example_id": ("example", 72), "excluded": ("excluded", 70)}  # fmt: skip
+"""Column -> its head, and its pixels."""
+
+TABLE_WIDTH = 1_190
+"""Pixels that the columns have in a window of 1,280; in a wider one each becomes wider."""
+
+LEAST_TEXT_WIDTH = 130
+
+EXCLUDED = "×"
+"""Stands where the map crosses the example's point out."""
 
 
 @st.fragment
@@ -124,11 +139,14 @@ def _draw_rows(rows: pd.DataFrame, key: str, suite: str) -> None:
         st.session_state[mark] = list(clicked["rows"])
         st.session_state[OPENED] = state().example = None if row is None else ids[row]
 
+    if "excluded" in rows:
+        rows = rows.assign(excluded=np.where(rows["excluded"].astype(bool), EXCLUDED, ""))
+    columns = [name for name in _columns(rows, suite) if name in rows]
     st.dataframe(
-        rows[[name for name in _columns(rows, suite) if name in rows]],
+        rows[columns],
         hide_index=True,
         height=min(38 + 35 * max(len(rows), 1), 420),
-        column_config=_column_config(),
+        column_config=_column_config(columns),
         on_select=pick,
         selection_mode=("single-row", "single-cell", "single-column"),
         key=key,
@@ -165,21 +183,28 @@ def _follow_open_example(seen: Seen, positions: npt.NDArray[np.int64] | None, qu
 def _columns(rows: pd.DataFrame, suite: str) -> list[str]:
     """Return the columns to show: the same on every page of a suite."""
     texts = ["text", "text_pair"] if map_reads.is_pair(suite) else ["text"]
-    marks = ["tags"] * bool(map_reads.tag_names(suite)) + ["excluded"] * bool(map_reads.num_excluded(suite))
+    excluded = ["excluded"] * bool(map_reads.num_excluded(suite))
+    tags = ["tags"] * bool(map_reads.tag_names(suite))
     group = ["group"] if rows["group"].notna().any() else []
-    return [*texts, "label", "predicted_label", *group, "confidence", "variability", "correct_epochs",
-            "forgetting_events", "aum", "label_quality", *marks, "example_id"]  # fmt: skip
+    return [*excluded, *texts, "label", "predicted_label", *group, "confidence", "variability", "correct_epochs",
+            "forgetting_events", "aum", "label_quality", *tags, "example_id"]  # fmt: skip
 
 
-def _column_config() -> dict[str, Any]:
-    named = {"predicted_label": "predicted", "correct_epochs": "correct epochs", "forgetting_events": "forgotten",
-             "example_id": "example", "excluded": "excluded", "tags": "tags"}  # fmt: skip
-    return {
-        "text": st.column_config.TextColumn("text", width="large"),
-        "text_pair": st.column_config.TextColumn("second text", width="medium"),
-        **named,
-        **{name: st.column_config.NumberColumn(words(name), format=shape) for name, shape in NUMBERS.items()},
+def _column_config(columns: Sequence[str]) -> dict[str, Any]:
+    """Return how the columns look; the texts have the width that the others leave."""
+    widths = {name: width for name, (_, width) in (NAMED | NUMBERS).items()}
+    room = TABLE_WIDTH - sum(widths.get(name, 0) for name in columns)
+    shares = {"text": 0.58, "text_pair": 0.42} if "text_pair" in columns else {"text": 1.0}
+    texts = {
+        name: st.column_config.TextColumn(said, width=max(int(share * room), LEAST_TEXT_WIDTH))
+        for (name, share), said in zip(shares.items(), ("text", "second text"), strict=False)
     }
+    named = {name: st.column_config.Column(said, width=width) for name, (said, width) in NAMED.items()}
+    numbers = {
+        name: st.column_config.NumberColumn(words(name), format=shape, width=width)
+        for name, (shape, width) in NUMBERS.items()
+    }
+    return {**texts, **named, **numbers}
 
 
 def _draw_export(seen: Seen, positions: npt.NDArray[np.int64] | None) -> None:

@@ -18,7 +18,7 @@ from ftft_core.ui import map_reads as reads
 from ftft_core.ui.frame import as_text, chosen, duration_words, say, show_error
 from ftft_core.ui.maps import Seen
 
-MAX_LISTED = 2_000
+MAX_LISTED = 100_000
 """Examples that a hint can narrow the selection down to; the clearest of them where there are more."""
 
 REFRESH_SECONDS = 2
@@ -50,7 +50,10 @@ def _draw_label_errors(seen: Seen, narrow: Narrow) -> None:
 
 def _draw_exact_duplicates(seen: Seen, narrow: Narrow) -> None:
     found = reads.exact_duplicates(str(seen.run["suite"]), _positions(seen))
-    _draw_groups("text", "that stands there more than once", found, narrow, key="hint.exact")
+    number = int(found.attrs["num_groups"])
+    said = "text that stands" if number == 1 else "texts that stand"
+    said = f"{number:,} {said} there more than once" if number else "No text stands there more than once"
+    _draw_groups(said, found, narrow, key="hint.exact")
 
 
 def _draw_near_duplicates(seen: Seen, narrow: Narrow) -> None:
@@ -58,7 +61,8 @@ def _draw_near_duplicates(seen: Seen, narrow: Narrow) -> None:
     state = reads.embedding_state(suite)
     if reads.is_embedded(suite):
         found = reads.near_duplicates(suite, _positions(seen))
-        _draw_groups("group", "of texts that mean nearly the same", found, narrow, key="hint.near")
+        said = f"{_count(int(found.attrs['num_groups']), 'group')} of texts that mean nearly the same"
+        _draw_groups(said, found, narrow, key="hint.near")
     elif state.status == "running":
         st.fragment(_draw_progress, run_every=REFRESH_SECONDS)(suite)
     else:
@@ -96,9 +100,9 @@ def _stop(suite: str) -> None:
         st.toast(as_text(failure.message), icon=":material/error:")
 
 
-def _draw_groups(noun: str, kind: str, found: pd.DataFrame, narrow: Narrow, *, key: str) -> None:
-    number, contradicting = int(found.attrs["num_groups"]), int(found.attrs["num_contradicting"])
-    st.html(f'<div class="ftft-heading">{_count(number, noun)} {kind}</div>')
+def _draw_groups(said: str, found: pd.DataFrame, narrow: Narrow, *, key: str) -> None:
+    contradicting = int(found.attrs["num_contradicting"])
+    st.html(f'<div class="ftft-heading">{said}</div>')
     if contradicting:
         say(f"In {contradicting:,} of them the labels contradict each other.")
     with st.container(horizontal=True, gap="small"):

@@ -56,10 +56,17 @@ def mark(positions: npt.NDArray[np.int64], kind: str, value: str | None = None, 
     return True
 
 
+def last_action() -> tuple[str, int, str] | None:
+    """Return suite, number and words of what this tab marked last in the suite, if it was not taken back."""
+    last: tuple[str, int, str] | None = st.session_state.get(LAST_ACTION)
+    return None if last is None or last[0] != chosen().suite else last
+
+
 def draw_last_action() -> None:
-    """Say what was marked last, with the button that takes it back."""
-    last = st.session_state.get(LAST_ACTION)
-    if last is None or last[0] != chosen().suite:
+    """Say what was marked last, with the button that takes it back; the line is there before anything is marked."""
+    last = last_action()
+    if last is None:
+        st.html('<div class="ftft-line-kept"></div>')
         return
     _, number, said = last
 
@@ -71,7 +78,8 @@ def draw_last_action() -> None:
         del st.session_state[LAST_ACTION]
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="last_action"):
-        st.html(f'<span class="ftft-quiet">{html.escape(said[:1].upper() + said[1:])}</span>', width="content")
+        words = html.escape(said[:1].upper() + said[1:])
+        st.html(f'<div class="ftft-quiet ftft-name" title="{words}">{words}</div>')
         st.button("Undo", key="mark.undo", type="tertiary", icon=":material/undo:", on_click=take_back)
 
 

@@ -6,6 +6,7 @@ Owns what is shown of a selection and the way from it to a saved subset; not how
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -245,9 +246,15 @@ def _draw_next_steps(seen: Seen) -> None:
 
 
 def _save_twin(seen: Seen) -> None:
-    positions = seen.data_map["position"].to_numpy()[seen.selection.mask]
+    """Save a twin of the selection; where it was just saved, the twin knows the subset that it is a twin of."""
+    assert seen.selection.recipe is not None
+    saved = st.session_state.get(SAVED)
+    of: Any = seen.data_map["position"].to_numpy()[seen.selection.mask]
+    names = reads.subset_names(str(seen.run["suite"]))
+    if saved and saved[1] in names and saved[0] == seen.selection.recipe.model_dump_json():
+        of = saved[1]
     try:
-        record = chosen().workspace.random_twin(positions, suite=str(seen.run["suite"]))
+        record = chosen().workspace.random_twin(of, suite=str(seen.run["suite"]))
     except FTFTError as failure:
         show_error(failure)
     else:

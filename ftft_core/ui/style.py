@@ -19,12 +19,12 @@ CSS = """
 .st-key-queue > * { width: auto !important; }
 .ftft-quiet { color: var(--ftft-muted); }
 .ftft-name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.ftft-map-name { height: 20px; line-height: 20px; }
 .ftft-count { font-size: 1.5rem; font-weight: 600; line-height: 1.2; }
 .ftft-heading { font-weight: 600; margin-top: 0.2rem; }
 .ftft-detail { border: 1px solid var(--ftft-line); border-radius: 4px; padding: 0.6rem 0.75rem; max-height: 11rem;
   overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
-.ftft-facts { margin: 0.2rem 0; padding: 0 !important; display: grid;
-  grid-template-columns: auto 1fr auto 1fr; gap: 0.1rem 0.9rem; }
+.ftft-detail + .ftft-detail { margin-top: 0.4rem; }
 .ftft-line { display: flex; flex-wrap: wrap; gap: 0.1rem 1rem; }
 .ftft-note { border-left: 2px solid var(--ftft-line); padding-left: 0.6rem; white-space: pre-wrap;
   overflow-wrap: anywhere; max-height: 8rem; overflow: auto; }
@@ -35,10 +35,25 @@ CSS = """
 .ftft-small th, .ftft-small td { text-align: right; padding: 0.1rem 0.4rem; border: none; white-space: nowrap; }
 .ftft-small th:first-child, .ftft-small td:first-child { text-align: left; padding-left: 0; }
 .st-key-chips { align-content: flex-start; }
-.st-key-chips button { min-height: 1.8rem; padding-top: 0; padding-bottom: 0; }
+.st-key-chips button, .st-key-chip_tools button { min-height: 1.8rem; padding-top: 0; padding-bottom: 0; }
+.st-key-panel_head, .st-key-last_action, .st-key-just_saved { flex-wrap: nowrap; }
+.st-key-last_action, .st-key-just_saved, .ftft-line-kept { height: 1.75rem; }
+.st-key-last_action button, .st-key-just_saved button { min-height: 1.75rem; padding-top: 0; padding-bottom: 0;
+  white-space: nowrap; }
 .st-key-panel_body, .st-key-detail { padding: 0; }
-.ftft-facts dt { margin: 0; padding: 0; font-weight: 400; color: var(--ftft-muted); }
-.ftft-facts dd { margin: 0; text-align: right; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-panel_body) { flex-basis: clamp(210px, 100vh - 470px, 372px) !important;
+  height: clamp(210px, 100vh - 470px, 372px) !important; }
+.st-key-panel_body { height: 100% !important; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-detail) { flex-basis: clamp(480px, 100vh - 130px, 700px) !important;
+  height: clamp(480px, 100vh - 130px, 700px) !important; }
+.st-key-detail { height: 100% !important; }
+:is(.st-key-chips, .st-key-panel_body, .st-key-detail, .ftft-detail, .ftft-note) {
+  background: linear-gradient(var(--ftft-background) 40%, transparent) top / 100% 22px no-repeat local,
+    linear-gradient(transparent, var(--ftft-background) 60%) bottom / 100% 22px no-repeat local,
+    linear-gradient(var(--ftft-shadow), transparent) top / 100% 12px no-repeat scroll,
+    linear-gradient(transparent, var(--ftft-shadow)) bottom / 100% 12px no-repeat scroll; }
+.ftft-small.ftft-facts :is(td, th):nth-child(3n + 1) { text-align: left; color: var(--ftft-muted); }
+.ftft-small.ftft-facts :is(td, th):nth-child(4) { padding-left: 1.2rem; }
 .st-key-examples [data-testid="stElementToolbar"] { display: none; }
 .ftft-paper { width: 100%; overflow-x: auto; }
 .ftft-paper table { border-collapse: collapse; width: 100%; border-top: 1.5px solid currentColor;
@@ -54,8 +69,10 @@ CSS = """
 """
 
 COLOURS = {
-    "light": "--ftft-line: #dde1e6; --ftft-muted: #656c76; --ftft-accent: #1f5fbf;",
-    "dark": "--ftft-line: #2c333c; --ftft-muted: #9aa3ae; --ftft-accent: #6ea8fe;",
+    "light": "--ftft-line: #dde1e6; --ftft-muted: #656c76; --ftft-accent: #1f5fbf; --ftft-background: #ffffff; "
+    "--ftft-shadow: rgb(30 40 60 / 17%);",
+    "dark": "--ftft-line: #2c333c; --ftft-muted: #9aa3ae; --ftft-accent: #6ea8fe; --ftft-background: #111418; "
+    "--ftft-shadow: rgb(150 165 190 / 26%);",
 }
 
 

@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
@@ -122,6 +123,12 @@ def test_many_are_marked_at_once_and_the_excluded_leave_the_selection(open_map, 
     tab.page.locator(".st-key-chipbox-0").wait_for()
     tab.rest()
     count = tab.count()
+
+    def places():
+        found = (tab.page.locator(f".st-key-{key}") for key in ("map-save", "panel-part", "panel_body", "examples"))
+        return [tuple(each.bounding_box().values()) for each in found]
+
+    before = places()
     tab.page.get_by_role("button", name="Mark them").click()
     form = tab.page.get_by_test_id("stPopoverBody")
     form.get_by_role("combobox", name="Action").click()
@@ -130,7 +137,9 @@ def test_many_are_marked_at_once_and_the_excluded_leave_the_selection(open_map, 
     form.get_by_role("button", name=f"Apply to {count} examples").click()
     tab.page.get_by_text(f"{count} examples excluded from training").wait_for()
     assert len(app.workspace.excluded_positions("toy-pairs")) == count
-    tab.page.get_by_text(f"{count} excluded from training are left out").wait_for()
+    tab.page.get_by_text(f"without {count} excluded").wait_for()
+    tab.wait_map(crossed=count)
+    np.testing.assert_allclose(places(), before, atol=1)
     tab.page.locator(".st-key-mark-undo").get_by_role("button").click()
     tab.wait_count(count, 120)
     assert len(app.workspace.excluded_positions("toy-pairs")) == 0
