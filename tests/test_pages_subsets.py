@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from ftft_core.dynamics import TrainingDynamics
 from ftft_core.errors import InputError, NameTakenError, NotFoundError
 from ftft_core.figures import LIGHT
 from ftft_core.selection import IdsCondition, Recipe, SetCondition, TaggedCondition
 from ftft_core.ui.subset_actions import SubsetsState, free_name
 from ftft_core.ui.subset_markup import balance_bar, description, legend, percent
 from ftft_core.workspace import SubsetRecord, Workspace
-from tests.ui_workspace import make_workspace
+from tests.ui_workspace import LABELS, NUM_TRAIN, make_workspace
 
 APP = Path(__file__).parents[1] / "app.py"
 
@@ -104,6 +106,26 @@ def test_a_subset_made_from_another_is_named_there(workspace: Workspace) -> None
     both = Recipe(conditions=(SetCondition(expression="few", operands={"few": few.subset}),))
     workspace.save_subset(both, name="same")
     assert '<span title="same">part of same</span>' in written(open_subsets())
+
+
+def test_a_miniature_is_on_the_map_that_its_subset_comes_from(workspace: Workspace) -> None:
+    positions, labels = np.arange(NUM_TRAIN), (np.arange(NUM_TRAIN) % 3 == 0).astype(int)
+    logits = np.random.default_rng(1).normal(size=(4, NUM_TRAIN, 2))
+    dynamics = TrainingDynamics.from_arrays(positions, labels, logits, label_names=LABELS)
+    workspace.import_dynamics(dynamics, name="newer", suite="toy")
+    source = workspace.run("map-run")["run_id"]
+    workspace.save_subset(Recipe(source_run=source, strategy="ambiguous", fraction=0.2, epochs=2), name="early")
+    early = workspace.subset("early").subset
+    minus = SetCondition(
+        expression="early - few", operands={"early": early, "few": by_hand(workspace, "few", "1").subset}
+    )
+    workspace.save_subset(Recipe(conditions=(minus,)), name="minus", suite="toy")
+    workspace.random_twin("minus", name="twin")
+    said = written(open_subsets())
+    for name in ("early", "minus", "twin"):
+        assert f"{name}, on the map of map-run, epoch 2:" in said
+    assert "few, on the map of newer:" in said
+    assert "Random twin of minus" in said
 
 
 def test_many_subsets_are_paged_searched_and_sorted(workspace: Workspace) -> None:

@@ -60,7 +60,7 @@ def test_conditions_are_joined_by_and_and_the_strategy_takes_of_what_is_left(dat
 def test_hand_made_lists_come_out_in_file_order(data_map):
     made = recipe(conditions=[{"kind": "ids", "example_ids": ["7", "2"]}])
     assert apply_recipe(made, data_map).tolist() == ["2", "7"]
-    assert in_words(made) == "all, in a list of 2 examples"
+    assert in_words(made) == "all in a list of 2 examples"
     with pytest.raises(NotFoundError, match="1 of 2 listed examples are not in the map: 'x'"):
         apply_recipe(recipe(conditions=[{"kind": "ids", "example_ids": ["x", "2"]}]), data_map)
 
@@ -69,7 +69,7 @@ def test_set_conditions_find_their_operands_by_id(data_map):
     condition = {"kind": "set", "expression": "A - B", "operands": {"A": "id-1", "B": "id-2"}}
     made = recipe(conditions=[condition])
     assert apply_recipe(made, data_map, subsets={"id-1": ["9", "3"], "id-2": ["3"]}).tolist() == ["9"]
-    assert in_words(made) == "all, in A - B"
+    assert in_words(made) == "all in A - B"
     with pytest.raises(NotFoundError, match="names subsets that do not exist"):
         apply_recipe(made, data_map, subsets={"id-1": ["9"]})
 

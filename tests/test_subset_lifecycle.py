@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from ftft_core.errors import InputError, NameTakenError, NotFoundError, RunError
 from ftft_core.selection import IdsCondition, Recipe, SetCondition
@@ -62,6 +63,18 @@ def ids_of(workspace: Workspace, reference: str) -> list[str]:
 # -- names and removal -------------------------------------------------------------------------------------------------
 
 
+def test_a_twin_names_what_it_is_a_twin_of_and_does_not_hold_it(workspace: Workspace) -> None:
+    by_hand(workspace, "few", "1 2 3")
+    twin = workspace.random_twin("few")
+    assert workspace.recipe_words(twin.recipe) == "random twin of few (seed 0)"
+    alike = workspace.random_twin("few", same_labels=True, seed=4)
+    assert workspace.recipe_words(alike.recipe) == "random twin of few with as many of each label (seed 4)"
+    assert not workspace.remake_subset(twin.subset).differs
+    workspace.remove_subset("few")
+    with pytest.raises(ValidationError, match="a twin is drawn by the strategy random"):
+        Recipe(strategy="hard", fraction=0.1, twin_of=twin.subset)
+
+
 def test_a_renamed_subset_keeps_its_id_its_users_and_its_words(workspace: Workspace) -> None:
     before = workspace.subset("ambiguous-33")
     by_hand(workspace, "few", "1 2 3")
@@ -70,7 +83,8 @@ def test_a_renamed_subset_keeps_its_id_its_users_and_its_words(workspace: Worksp
     assert (after.subset, after.name) == (before.subset, "third")
     assert workspace.run("ftft-0")["subset"] == after.subset
     assert not workspace.remake_subset("both").differs
-    assert workspace.recipe_words(both.recipe) == "all, in third - few"
+    said = "all in third - few (third: ambiguous 33 % of run map-run; few: all in a list of 3 examples)"
+    assert workspace.recipe_words(both.recipe) == said
     assert workspace.recipe_words(after.recipe) == "ambiguous 33 % of run map-run"
     assert workspace.rename_subset("third", "third").name == "third"
     with pytest.raises(NotFoundError, match="There is no subset 'ambiguous-33'"):

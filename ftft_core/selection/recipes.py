@@ -48,6 +48,9 @@ class Recipe(Config):
     seed: int = Field(default=0, ge=0)
     """Seed of the strategies that draw."""
 
+    twin_of: str | None = None
+    """Id of the subset that a random one was drawn for, as large as it is; it decides nothing."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         if self.source_runs is not None:
@@ -56,6 +59,8 @@ class Recipe(Config):
             raise ValueError("fraction, quotas and balance need a strategy")
         if self.strategy is None and not self.conditions:
             raise ValueError("a recipe needs a strategy or at least one condition; received neither")
+        if self.twin_of is not None and self.strategy != "random":
+            raise ValueError(f"a twin is drawn by the strategy random; received {self.strategy}")
         if self.strategy is not None:
             checked_strategy(self.strategy)
             if (self.fraction is None) == (self.quotas is None):

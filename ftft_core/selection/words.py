@@ -19,11 +19,16 @@ def in_words(recipe: Recipe, *, run_name: str | None = None, run_names: Mapping[
     comes before it: `a or b, and c` is (a or b) and c.
 
     :param run_name: of the recipe's run, instead of its id.
-    :param run_names: of runs by their ids.
+    :param run_names: of runs by their ids; of the subset that a twin is of, too.
     """
     names = dict(run_names or {})
     parts = []
-    if recipe.strategy is not None:
+    if recipe.twin_of is not None:
+        labels = " with as many of each label" if recipe.quotas else ""
+        parts.append(
+            f"random twin of {names.get(recipe.twin_of, 'a subset that is gone')}{labels} (seed {recipe.seed})"
+        )
+    elif recipe.strategy is not None:
         if recipe.fraction is not None:
             parts.append(f"{recipe.strategy} {100 * recipe.fraction:.4g} %")
         else:
@@ -39,6 +44,8 @@ def in_words(recipe: Recipe, *, run_name: str | None = None, run_names: Mapping[
     elif run is not None:
         parts.append(f"of run {run}" + _at(recipe.epochs))
     said = joined_words(recipe.conditions, run_names=names)
+    if parts == ["all"]:  # of no run: what is said is all that it is
+        return f"all {said}"
     return " ".join(parts) + (f", {said}" if said else "")
 
 
@@ -100,12 +107,18 @@ def _search(condition: Any) -> str:
     return f"{_SIDES[condition.column]} {verb}"
 
 
+def _num_corners(condition: Any) -> int:
+    """Count the corners of a polygon; one that only closes it is none."""
+    points = condition.points
+    return len(points) - (len(points) > 3 and points[0] == points[-1])
+
+
 _SIDES = {"either": "text", "text": "first text", "text_pair": "second text"}
 _LABELLED = {"label": "labelled", "predicted_label": "predicted", "group": "of group"}
 _COLUMNS = {"label": "label", "predicted_label": "predicted label", "group": "group"}
 
 _LONG: dict[str, Callable[[Any], str]] = {
-    "polygon": lambda c: f"in a polygon of {len(c.points)} corners on {c.x} and {c.y}",
+    "polygon": lambda c: f"in a polygon of {_num_corners(c)} corners on {c.x} and {c.y}",
     "box": lambda c: (
         f"with {c.x} in {min(c.x_range):.4g} to {max(c.x_range):.4g} and "
         f"{c.y} in {min(c.y_range):.4g} to {max(c.y_range):.4g}"

@@ -239,6 +239,15 @@ def subset_names(connection: Connection, subsets: Sequence[str]) -> dict[str, st
     return {str(subset): str(name) for subset, name in rows}
 
 
+def subset_recipes(connection: Connection, subsets: Sequence[str]) -> list[tuple[str, Recipe]]:
+    """Give names and recipes of subsets by their ids, of removed ones too, in the order asked; without those gone."""
+    rows = connection.execute(
+        "SELECT subset, name, recipe FROM base.subsets WHERE subset IN (SELECT unnest($1::VARCHAR[]))", [list(subsets)]
+    ).fetchall()
+    found = {str(subset): (str(name), Recipe.model_validate_json(recipe)) for subset, name, recipe in rows}
+    return [found[subset] for subset in subsets if subset in found]
+
+
 def source_runs(connection: Connection, reference: str) -> list[str]:
     """Give the ids of the runs whose maps a subset came from, through the subsets that it was combined from too."""
     found: set[str] = set()
@@ -266,8 +275,8 @@ def subset_users(connection: Connection, reference: str) -> list[str]:
     subset_no, subset = find_subset(connection, reference)
     rows = connection.execute(
         "SELECT 'run ' || name FROM base.runs WHERE subset_no = $1 UNION ALL SELECT 'subset ' || name FROM base.subsets"
-        " WHERE subset_no <> $1 AND contains(recipe, $2) AND removed_at IS NULL",
-        [subset_no, f'"{subset}"'],
+        " WHERE subset_no <> $1 AND contains(replace(recipe, $3, ''), $2) AND removed_at IS NULL",
+        [subset_no, f'"{subset}"', f'"twin_of":"{subset}"'],  # its twin was not made from it
     ).fetchall()
     return [str(user) for (user,) in rows]
 

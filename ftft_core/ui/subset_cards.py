@@ -85,10 +85,9 @@ def _draw_card(
     row: dict[str, Any], listed: Listed, words: str, picture: bytes | None, bar: str, made: Sequence[str]
 ) -> None:
     subset, name, size = str(row["subset"]), str(row["name"]), int(row["size"])
-    run = subset_reads.map_run(row)
+    shown = subset_reads.shown_map(row)
     with st.container(horizontal=True, gap="medium", height="stretch"):
-        run_name = None if run is None else str(run["name"])
-        st.html(miniature(picture, run_name=run_name, title=name), width="content")
+        st.html(miniature(picture, map_words=None if shown is None else shown.words, title=name), width="content")
         with st.container(height="stretch", key=f"subset-body-{subset}"):
             with st.container(horizontal=True, vertical_alignment="center", gap=None, key=f"subset-tools-{subset}"):
                 st.html(f'<div class="ftft-subset-name">{html.escape(name)}</div>')
@@ -103,9 +102,9 @@ def _draw_card(
             with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"subset-next-{subset}"):
                 st.button("Fine-tune on this", key=f"subset-tune-{subset}", type="primary", on_click=actions.fine_tune,
                           args=(subset,))  # fmt: skip
-                if run is not None:
+                if shown is not None:
                     st.page_link("pages/data_map.py", label="Show on the map", icon=":material/scatter_plot:",
-                                 query_params=_map_address(subset, run), width="content")  # fmt: skip
+                                 query_params=_map_address(subset, shown), width="content")  # fmt: skip
     _draw_problem(subset)
 
 
@@ -196,10 +195,13 @@ def _parts(subsets: pd.DataFrame) -> dict[str, list[str]]:
     return found
 
 
-def _map_address(subset: str, run: Mapping[str, Any]) -> dict[str, str]:
-    """Return the address of a run's map, as it was looked at, coloured by a subset."""
+def _map_address(subset: str, shown: subset_reads.ShownMap) -> dict[str, str]:
+    """Return the address of a run's map, as it was looked at, coloured by a subset, at the epoch that it comes from."""
+    run = shown.run
     address = {"suite": str(run["suite"]), "run": str(run["run_id"])} | as_address(str(run["run_id"]))
     address.pop("example", None)
+    if shown.epochs is not None:
+        address["epochs"] = str(shown.epochs)
     return address | {"colour": SUBSET_COLOUR + subset}
 
 

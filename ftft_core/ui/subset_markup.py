@@ -94,15 +94,15 @@ def legend(counts: Mapping[str, int], labels: Sequence[str], theme: Theme) -> st
     return f'<div class="ftft-legend">{items}</div>'
 
 
-def miniature(picture: bytes | None, *, run_name: str | None, title: str) -> str:
+def miniature(picture: bytes | None, *, map_words: str | None, title: str) -> str:
     """Return a miniature of a map, or the reason why there is none."""
-    if picture is None or run_name is None:
+    if picture is None or map_words is None:
         return '<div class="ftft-mini"><p>A miniature comes with the first data map of this suite.</p></div>'
     source = base64.b64encode(picture).decode()
-    said = html.escape(f"{title}, on the map of {run_name}: variability across, confidence up")
+    said = html.escape(f"{title}, on the map of {map_words}: variability across, confidence up")
     return (
         f'<div class="ftft-mini" title="{said}"><img alt="{said}" src="data:image/png;base64,{source}"></div>'
-        f'<div class="ftft-axis">{html.escape(run_name)}</div>'
+        f'<div class="ftft-axis">{html.escape(map_words)}</div>'
     )
 
 

@@ -7,6 +7,7 @@ the database. Many subsets are read through one connection.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from ftft_core.figures import theme_named
 from ftft_core.figures.thumbnails import ThumbnailMap, thumbnail, thumbnail_map
 from ftft_core.selection import Recipe
 from ftft_core.selection.algebra import combine_masks
-from ftft_core.ui.reads import database_state, open_workspace, runs, workspace_folder
+from ftft_core.ui.frame import num_counted_epochs
+from ftft_core.ui.reads import database_state, open_workspace, runs, subsets, workspace_folder
 from ftft_core.workspace import RemadeSubset, SubsetComparison
 
 Positions = npt.NDArray[np.int64]
@@ -45,13 +47,59 @@ def recipe_words(subsets: Sequence[dict[str, Any]]) -> dict[str, str]:
     return _recipe_words(str(workspace_folder()), database_state(), recipes)
 
 
-def map_run(row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the run on whose map a subset is shown: its own, else the newest of its suite that has one."""
-    listed = runs(str(row["suite"]))
+@dataclass(frozen=True)
+class ShownMap:
+    """The map that a subset is shown on."""
+
+    run: dict[str, Any]
+    epochs: int | None
+    """Counted epochs of it; None for all."""
+
+    @property
+    def words(self) -> str:
+        """The run's name, and the epoch unless it is the last."""
+        return str(self.run["name"]) + ("" if self.epochs is None else f", epoch {self.epochs}")
+
+
+def shown_map(row: Mapping[str, Any]) -> ShownMap | None:
+    """Return the map on which a subset is shown; None where its suite has none.
+
+    It is the one that was looked at when the subset was made, or when those were that it was made from or is a twin
+    of; else that of the newest run.
+    """
+    suite = str(row["suite"])
+    listed = runs(suite)
     with_map = listed[listed["counted_epochs"] > 0]
-    own = with_map[with_map["run_id"] == row["source_run"]]
+    source, epochs = _source(str(row["recipe"]), _recipes(suite), frozenset())
+    own = with_map[with_map["run_id"] == source]
     found = (own if len(own) else with_map.sort_values(["fraction", "created_at"], na_position="first")).tail(1)
-    return {str(name): value for name, value in found.to_dict("records")[0].items()} if len(found) else None
+    if not len(found):
+        return None
+    run = {str(name): value for name, value in found.to_dict("records")[0].items()}
+    is_early = len(own) and epochs is not None and epochs < num_counted_epochs(run)
+    return ShownMap(run, epochs if is_early else None)
+
+
+def _recipes(suite: str) -> dict[str, str]:
+    """Return the recipes of a suite's subsets by their ids, of removed ones too."""
+    known = (subsets(suite), removed(suite))
+    return {
+        str(subset): str(text) for each in known for subset, text in zip(each["subset"], each["recipe"], strict=True)
+    }
+
+
+def _source(text: str, recipes: Mapping[str, str], seen: frozenset[str]) -> tuple[str | None, int | None]:
+    """Return run and epochs of the map that a recipe looks at, or the first of those that it builds on."""
+    recipe = Recipe.model_validate_json(text)
+    if recipe.source_run is not None:
+        return recipe.source_run, recipe.epochs
+    operands = [subset for item in recipe.conditions for subset in getattr(item, "operands", {}).values()]
+    for subset in filter(None, [*operands, recipe.twin_of]):
+        if subset in recipes and subset not in seen:
+            found = _source(recipes[subset], recipes, seen | {subset})
+            if found[0] is not None:
+                return found
+    return None, None
 
 
 def miniatures(subsets: Sequence[dict[str, Any]], theme_name: str) -> dict[str, bytes]:
@@ -59,8 +107,11 @@ def miniatures(subsets: Sequence[dict[str, Any]], theme_name: str) -> dict[str, 
 
     :raises FTFTError: if a map can't be read.
     """
-    shown = {str(row["subset"]): run for row in subsets if (run := map_run(row)) is not None}
-    keys = {subset: (str(run["run_id"]), str(run["counted_epochs"])) for subset, run in shown.items()}
+    shown = {str(row["subset"]): found for row in subsets if (found := shown_map(row)) is not None}
+    keys = {
+        subset: (str(found.run["run_id"]), str(found.run["counted_epochs"]), found.epochs)
+        for subset, found in shown.items()
+    }
     maps = {key: _thumbnail_map(str(workspace_folder()), *key) for key in set(keys.values())}
     wanted = tuple((subset, *key) for subset, key in keys.items())
     return _miniatures(str(workspace_folder()), wanted, theme_name, maps)
@@ -116,24 +167,27 @@ def _recipe_words(folder: str, state: str, recipes: tuple[tuple[str, str], ...])
 
 
 @st.cache_resource(show_spinner="Drawing the miniatures", max_entries=16)
-def _thumbnail_map(folder: str, run_id: str, counted: str) -> ThumbnailMap:
-    return thumbnail_map(open_workspace().map_frame(run_id))
+def _thumbnail_map(folder: str, run_id: str, counted: str, epochs: int | None) -> ThumbnailMap:
+    return thumbnail_map(open_workspace().map_frame(run_id, epochs=epochs))
 
 
 @st.cache_resource(show_spinner="Drawing the miniatures", max_entries=32)
 def _miniatures(
-    folder: str, wanted: tuple[tuple[str, str, str], ...], theme_name: str, _maps: dict[tuple[str, str], ThumbnailMap]
+    folder: str,
+    wanted: tuple[tuple[str, str, str, int | None], ...],
+    theme_name: str,
+    _maps: dict[tuple[str, str, int | None], ThumbnailMap],
 ) -> dict[str, bytes]:
     with open_workspace().database.reading():
         return {
-            subset: _miniature(folder, subset, run_id, counted, theme_name, _maps[run_id, counted])
-            for subset, run_id, counted in wanted
+            subset: _miniature(folder, subset, run_id, counted, epochs, theme_name, _maps[run_id, counted, epochs])
+            for subset, run_id, counted, epochs in wanted
         }
 
 
 @st.cache_data(show_spinner=False, max_entries=1000)
 def _miniature(
-    folder: str, subset: str, run_id: str, counted: str, theme_name: str, _places: ThumbnailMap
+    folder: str, subset: str, run_id: str, counted: str, epochs: int | None, theme_name: str, _places: ThumbnailMap
 ) -> bytes:  # fmt: skip
     return thumbnail(_places, open_workspace().subset_positions(subset), theme_named(theme_name))
 

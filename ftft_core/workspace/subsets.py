@@ -100,22 +100,30 @@ class Subsets(Selecting):
             return subset_store.subset_users(connection, reference)
 
     def recipe_words(self, recipe: Recipe) -> str:
-        """Say in a line what a recipe takes, with the names that its runs and its subsets have now."""
-        operands = {id_ for item in recipe.conditions for id_ in getattr(item, "operands", {}).values()}
+        """Say in a line what a recipe takes, with the names that its runs and its subsets have now.
+
+        The recipes of the subsets that it combines follow in parentheses.
+        """
         with self.database.reading() as connection:
-            names = subset_store.subset_names(connection, sorted(operands))
-            run_names = {
-                run: str(run_store.read_run(connection, run)["name"])
-                for run in named_runs(recipe)
-                if run_store.run_number(connection, run) is not None
-            }
+            operands = _operands(recipe)
+            parts = subset_store.subset_recipes(connection, operands)
+            said = [f"{name}: {self._recipe_words(connection, made)}" for name, made in parts]
+            return self._recipe_words(connection, recipe) + (f" ({'; '.join(said)})" if said else "")
+
+    def _recipe_words(self, connection: Connection, recipe: Recipe) -> str:
+        names = subset_store.subset_names(connection, [*_operands(recipe), *filter(None, [recipe.twin_of])])
+        run_names = {
+            run: str(run_store.read_run(connection, run)["name"])
+            for run in named_runs(recipe)
+            if run_store.run_number(connection, run) is not None
+        }
         conditions = []
         for item in recipe.conditions:
             if isinstance(item, SetCondition):
                 now = {old: names[subset] for old, subset in item.operands.items() if subset in names}
                 item = item.model_copy(update={"expression": with_names(item.expression, now)})
             conditions.append(item)
-        return in_words(recipe.model_copy(update={"conditions": tuple(conditions)}), run_names=run_names)
+        return in_words(recipe.model_copy(update={"conditions": tuple(conditions)}), run_names={**run_names, **names})
 
     def rename_subset(self, reference: str, name: str) -> SubsetRecord:
         """Give a subset another name; runs and recipes know it by its id.
@@ -200,11 +208,11 @@ class Subsets(Selecting):
         :raises InputError: when there is nothing to match.
         :raises NameTakenError: when the name is in use.
         """
-        stem = "twin"
+        stem, twin_of = "twin", None
         with self.database.reading() as connection:
             if isinstance(of, str):
                 row = subset_store.read_subset(connection, of)
-                suite, stem = row["suite"], f"{row['name'][:_STEM]}-twin"
+                suite, stem, twin_of = row["suite"], f"{row['name'][:_STEM]}-twin", str(row["subset"])
                 positions, weights = subset_store.read_subset_members(connection, row["subset"])
             else:
                 positions = np.unique(np.asarray(of))
@@ -221,9 +229,9 @@ class Subsets(Selecting):
         seed = _checked_seed(seed)
         if same_labels:
             quotas = {label: count for label, count in counts.items() if count}
-            recipe = Recipe(strategy="random", quotas=quotas, seed=seed)
+            recipe = Recipe(strategy="random", quotas=quotas, seed=seed, twin_of=twin_of)
         else:
-            recipe = Recipe(strategy="random", fraction=len(positions) / everything, seed=seed)
+            recipe = Recipe(strategy="random", fraction=len(positions) / everything, seed=seed, twin_of=twin_of)
         dealt = np.random.default_rng(seed).permutation(weights)
         return self._keep(recipe, suite, name=name, stem=stem, weights=dealt)
 
@@ -312,6 +320,12 @@ class Subsets(Selecting):
                 weights=weights,
             )
         return self.subset(subset)
+
+
+def _operands(recipe: Recipe) -> list[str]:
+    """Give the ids of the subsets that a recipe combines, each once, in the order in which it names them."""
+    found = [subset for item in recipe.conditions for subset in getattr(item, "operands", {}).values()]
+    return list(dict.fromkeys(found))
 
 
 def _carried(positions: IntArray, old_positions: IntArray, old_weights: Weights) -> Weights:
