@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +284,27 @@ def test_what_is_cancelled_while_its_worker_stops_stays_cancelled(workspace: Wor
     workspace.cancel("unwanted")
     folder.set_status("cancelled", "stopped on request")
     assert workspace.progress("unwanted").status == "cancelled"
+
+
+def test_a_run_on_another_machine_is_alive_as_long_as_that_gives_signs_of_life(workspace: Workspace) -> None:
+    (run_id,) = queued(workspace, "far-away")
+    folder = workspace.run_folder(run_id)
+    folder.set_status("running", "training", pid=1, pid_started=0, host="elsewhere")
+    state = folder.path / "state.json"
+
+    def silent_for(seconds: float) -> None:
+        """Have its last progress, and the last touch of the worker there, be that long ago."""
+        then = time.time() - seconds
+        (folder.path / "progress.json").write_text(json.dumps({"updated_at": then}), encoding="utf-8")
+        os.utime(state, (then, then))
+
+    silent_for(5)
+    assert workspace.progress("far-away").message == "training"
+    silent_for(100)
+    told = workspace.progress("far-away")
+    assert told.status == "running"
+    assert "nothing was heard of it for 100 s; its machine elsewhere may sleep or be off" in told.message
+    os.utime(state)  # In a long evaluation there is no progress to write, but its worker is there.
+    assert workspace.progress("far-away").message == "training"
+    silent_for(100_000)
+    assert workspace.progress("far-away").status == "lost"

@@ -77,6 +77,7 @@ def test_a_run_elsewhere_is_lost_when_it_falls_silent(folder: RunFolder) -> None
     folder.claim()
     state = {**folder.read_state(), "host": "elsewhere", "pid": dead_pid(), "since": time.time() - 1000}
     write_json(folder.path / "state.json", state)
+    os.utime(folder.path / "state.json", (state["since"], state["since"]))
     assert folder.true_state()["status"] == "lost"
     folder.write_progress({"step": 1})
     assert folder.true_state()["status"] == "running"

@@ -35,6 +35,9 @@ _LOCK_SECONDS = 2.0
 _STOP_SECONDS = 60.0
 """How long trainings may take to write their checkpoints once the worker was told to stop."""
 
+_BEAT_SECONDS = 3.0
+"""So often the runs' states are touched: a sign of life for other machines that share the folder."""
+
 _PAUSE_SECONDS = 10.0
 """Nothing is started for this long after starting failed, as on a full disk."""
 
@@ -71,6 +74,7 @@ class Worker:
     _settings_version: int | None = -1
     _num_stops: int = 0
     _paused_until: float = 0.0
+    _beat_at: float = 0.0
 
     def work(self) -> bool:
         """Work until nothing has waited for a few seconds, or until told to stop; False if another worker is alive."""
@@ -131,6 +135,11 @@ class Worker:
             if run_id not in watched and folder.runs_here(state):
                 self._trainings[run_id] = _Training(folder, state.get("runs_on"))
                 self.say(f"run {_name(folder)} trains already; it is watched")
+        if time.monotonic() - self._beat_at > _BEAT_SECONDS:
+            self._beat_at = time.monotonic()
+            for training in self._trainings.values():
+                with suppress(OSError):
+                    os.utime(training.folder.path / "state.json")
 
     def _end(self, training: _Training, exit_status: int | None) -> None:
         del self._trainings[training.folder.run_id]

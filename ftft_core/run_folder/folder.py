@@ -45,7 +45,10 @@ ENDED = frozenset({"finished", "failed", "cancelled", "lost"})
 RESUMABLE = frozenset({"failed", "cancelled", "lost"})
 
 _SILENCE_SECONDS = 600.0
-"""A run on another machine that wrote no progress for this long is taken for lost."""
+"""A run on another machine that gave no sign of life for this long is taken for lost."""
+
+_QUIET_SECONDS = 15.0
+"""One that gave none for this long may be lost, or its machine asleep."""
 
 _RESERVE_BYTES = 65536
 _KEPT_FACTS = ("device", "runs_on")
@@ -176,6 +179,9 @@ class RunFolder:
                 return {**state, "status": "lost", "message": self.why_lost(state)}
         elif self.runs_here(state) and is_stopped(state["pid"]):
             return {**state, "message": f"its process is paused; `kill -CONT {state['pid']}` lets it go on"}
+        elif not self.runs_here(state) and (seconds := self._silent_seconds(state)) > _QUIET_SECONDS:
+            words = f"nothing was heard of it for {seconds:.0f} s; its machine {state.get('host')} may sleep or be off"
+            return {**state, "message": words}
         return state
 
     def runs_here(self, state: dict[str, Any]) -> bool:
@@ -184,9 +190,13 @@ class RunFolder:
 
     def _is_alive(self, state: dict[str, Any]) -> bool:
         if not self.runs_here(state):
-            written = self.read_progress().get("updated_at", state["since"])
-            return bool(abs(time.time() - written) < _SILENCE_SECONDS)
+            return self._silent_seconds(state) < _SILENCE_SECONDS
         return is_alive(state)
+
+    def _silent_seconds(self, state: dict[str, Any]) -> float:
+        """Seconds since a run on another machine wrote progress, or the worker there touched its state."""
+        touched = (self.path / "state.json").stat().st_mtime
+        return max(0.0, time.time() - max(touched, self.read_progress().get("updated_at", state["since"])))
 
     def why_lost(self, state: dict[str, Any]) -> str:
         """Say what probably ended a process that could not say it."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ftft_core.dynamics import EpochFrame
+from ftft_core.modeling.device import peak_memory_mib
 from ftft_core.run_folder import RunFolder, write_parquet
 from ftft_core.training.checkpoint import Counters
 
@@ -76,6 +77,7 @@ class Reporter:
                 "train_flops": counters.train_flops,
                 "evaluation_flops": counters.evaluation_flops,
                 "train_seconds": counters.train_seconds,
+                "peak_memory_mib": peak_memory_mib(),
             }
         )
 
