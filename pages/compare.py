@@ -1,19 +1,22 @@
-"""Compare: what did each method reach on each split, and what did it cost?"""
+"""Compare: what did each method reach on each split, over how many seeds, and what did it cost?"""
 
-import pandas as pd
+import html
+
 import streamlit as st
 
 from ftft_core import ui
-from ftft_core.comparison import method_names, pareto_front, to_csv, to_latex, to_markdown
+from ftft_core.comparison import conclude
 from ftft_core.comparison.tables import METRIC_TITLES
 from ftft_core.errors import FTFTError
-from ftft_core.figures import robustness_cost_figure
+from ftft_core.ui import compare_reads, compare_state
+from ftft_core.ui.compare_charts import draw_curves, draw_front
+from ftft_core.ui.compare_examples import EXAMPLES_CSS
+from ftft_core.ui.compare_export import draw_export
+from ftft_core.ui.compare_notes import draw_notes, seeds_markup, table_caption
+from ftft_core.ui.compare_pair import draw_pair, read_pins
+from ftft_core.ui.paper_table import comparison_table, table_css
 
-FORMATS = {
-    "CSV": ("csv", "text/csv", to_csv),
-    "Markdown": ("md", "text/markdown", to_markdown),
-    "LaTeX": ("tex", "text/x-tex", to_latex),
-}
+BESIDE_COLUMNS = 5  # up to this many methods the charts stand beside the table
 
 now = ui.chosen()
 if now.suite is None:
@@ -31,53 +34,46 @@ if finished.empty:
         page=("pages/fine_tune.py", "Fine-tune"),
     )
 
-methods = list(dict.fromkeys(finished["method"]))
-title_column, metric_column, baseline_column = st.columns([3, 1, 1], vertical_alignment="bottom")
-metric = metric_column.selectbox(
-    "Score", list(METRIC_TITLES), format_func=METRIC_TITLES.get, key="metric", bind="query-params"
-)
-baseline = baseline_column.selectbox("Baseline", methods, methods.index("erm") if "erm" in methods else 0)
+compare_state.forget_other_suite(now.suite)
+problems: list[str] = []
+methods = {method: method for method in dict.fromkeys(finished["method"])}
+usual = "erm" if "erm" in methods else next(iter(methods))
+metric = compare_state.asked("metric", METRIC_TITLES, "accuracy", problems)
+baseline = compare_state.asked("baseline", methods, usual, problems)
 try:
-    report = ui.reads.compare(now.suite, baseline=baseline)
+    report = compare_reads.report(now.suite, baseline)
 except FTFTError as failure:
     ui.show_error(failure)
     st.stop()
+first, second = read_pins(report, problems)
 
-title_column.markdown(ui.as_text(report.conclusion))
-table_column, chart_column = st.columns([1.7, 1], gap="large")
+st.html(table_css(ui.theme()) + EXAMPLES_CSS)
+for problem in problems:
+    st.warning(ui.as_text(problem), icon=":material/link_off:")
+words_column, metric_column, baseline_column = st.columns([4.2, 1.25, 1], vertical_alignment="top")
+with metric_column:
+    compare_state.pick("Score", "metric", METRIC_TITLES, metric, "accuracy")
+with baseline_column:
+    compare_state.pick("Baseline", "baseline", methods, baseline, usual)
+said = html.escape(conclude(report.comparison, column=first, metric=metric))
+words_column.html(f'<div class="ftft-summary">{said}</div>{seeds_markup(report)}')
+
+beside = len(report.columns) <= BESIDE_COLUMNS
+table_column, chart_column = st.columns([1.72, 1], gap="large") if beside else (st.container(), st.container())
 with table_column:
-    st.html(ui.comparison_table(report.comparison, report.costs, metric))
-    st.caption(
-        f"Percent, mean ± standard deviation over seeds; beneath, the difference to {ui.as_text(baseline)} in points. "
-        "\\* marks a difference whose 95 % interval excludes zero, on single splits after Holm's correction."
-    )
-    with st.container(horizontal=True, gap="small"):
-        for name, (ending, mime, write) in FORMATS.items():
-            kwargs = {} if write is to_csv else {"baseline": baseline}
-            st.download_button(
-                f"Export {name}", write(report.rows, **kwargs), f"comparison.{ending}", mime, on_click="ignore"
-            )
+    st.html(comparison_table(report, metric, ui.theme()))
+    st.html(table_caption(report, metric))
+    draw_export(report, metric)
+    if beside:
+        draw_notes(report)
 with chart_column:
-    averages = report.comparison.averages
-    robust = averages[(averages["role"] == "out_of_distribution") & (averages["metric"] == metric)]
-    points = pd.DataFrame(
-        {
-            "method": method_names(robust) if len(robust) else [],
-            "score": robust["mean"].astype(float).to_numpy(),
-            "cost_share": robust["cost_share"].astype(float).to_numpy(),
-        }
-    ).dropna()
-    st.html('<div class="ftft-heading">Robustness against cost</div>')
-    if points.empty:
-        st.markdown(":gray[The chart needs a baseline run, an out-of-distribution split, and the runs' costs.]")
-    else:
-        score = -points["score"] if metric == "ece" else points["score"]
-        points["on_front"] = pareto_front(points["cost_share"], score)
-        st.plotly_chart(
-            robustness_cost_figure(points, ui.theme(), baseline=baseline, score_name=METRIC_TITLES[metric]),
-            config={"displayModeBar": False},
-            theme=None,
-            key="compare.front",
-        )
-    for note in report.notes:
-        st.markdown(f":gray[{ui.as_text(note)}]")
+    front_column, curves_column = (st.container(), st.container()) if beside else st.columns(2, gap="large")
+    with front_column:
+        draw_front(report, metric, [first, second])
+    with curves_column:
+        draw_curves(report, metric, [first, second])
+if not beside:
+    draw_notes(report)
+st.divider()
+draw_pair(report, first, second, metric)
+ui.write_address()

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 from ftft_core.comparison import RunResult, group_runs
-from ftft_core.comparison.columns import MissingRun, fact_words, make_columns, short_model
+from ftft_core.comparison.columns import MissingRun, fact_words, make_columns
 from ftft_core.comparison.efficiency import first_reach, mean_curves
-from ftft_core.comparison.runs import column_id
+from ftft_core.comparison.runs import column_id, short_model
 from ftft_core.errors import InputError
 
 

@@ -123,7 +123,9 @@ def test_conclusion_admits_that_the_best_of_several_was_chosen():
 def test_conclusion_without_a_baseline_or_the_method():
     alone = row("ftft", **{**FTFT, "delta": None, "delta_low": None, "delta_high": None})
     assert conclude(comparison_of(alone)).endswith("(1 seed); there is no erm run to compare it with.")
-    assert "about ftft: no run of it" in conclude(comparison_of(row("erm")))
+    assert "about ftft: no run of it" in conclude(comparison_of(row("erm")), method="ftft")
+    assert conclude(comparison_of(row("erm"))).endswith("it is the baseline.")
+    assert conclude(comparison_of(row("erm"), row("focal", **FTFT))).startswith("focal reaches 71.3")
     assert conclude(comparison_of(row("erm")), method="erm").endswith("it is the baseline.")
     with pytest.raises(InputError, match="no metric in this comparison 'f1'"):
         conclude(comparison_of(row("erm")), metric="f1")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ftft_core.comparison.runs import MethodKey, MethodRuns, RunResult, column_id, group_runs
+from ftft_core.comparison.runs import MethodKey, MethodRuns, RunResult, column_id, group_runs, short_model
 
 FACT_TITLES = {
     "suite_fingerprint": "data",
@@ -170,8 +170,3 @@ def reference_words(key: MethodKey) -> str:
         return "no reference"
     layers = f", {key.reference_layers} layers" if key.reference_layers is not None else ""
     return f"from {short_model(key.reference_model)}{layers}"
-
-
-def short_model(model: str) -> str:
-    """Last part of a model's path or hub name."""
-    return model.rstrip("/").rpartition("/")[2] or model

@@ -15,7 +15,16 @@ import numpy as np
 import pandas as pd
 
 from ftft_core.comparison.bootstrap import Difference, SeedScores, difference, holm
-from ftft_core.comparison.runs import KEY_COLUMNS, ComparedSplit, MethodRuns, RunResult, describe, group_runs
+from ftft_core.comparison.columns import make_columns
+from ftft_core.comparison.runs import (
+    KEY_COLUMNS,
+    ComparedSplit,
+    MethodKey,
+    MethodRuns,
+    RunResult,
+    describe,
+    group_runs,
+)
 from ftft_core.comparison.scoring import Scores, group_scores, score_all, seed_scores, several
 from ftft_core.errors import InputError, unknown
 from ftft_core.metrics import METRICS
@@ -109,7 +118,8 @@ def compare_runs(
         notes.append("There is no finished run to compare (a run made only to be a reference does not count).")
     elif not any(method.key.method == baseline for method in methods):
         notes.append(f"There is no '{baseline}' run to compare with: differences and cost shares are left empty.")
-    baselines = [baseline_of(method, methods, baseline, notes) for method in methods]
+    baselines = [baseline_of(method, methods, baseline) for method in methods]
+    notes += _notes_on_baselines(methods, baselines, baseline)
     scores = score_all(methods, splits, labels, num_resamples, seed, notes)
     rows: list[dict[str, Any]] = []
     marks: list[dict[str, Any]] = []
@@ -166,22 +176,12 @@ def _difference(
     return None if own is None or other is None else difference(own, other, seed=seed)
 
 
-def baseline_of(
-    method: MethodRuns, methods: Sequence[MethodRuns], baseline: str, notes: list[str]
-) -> MethodRuns | None:
-    """Choose the runs that a method is compared with, as `compare_runs` says; `notes` gets a word where it matters."""
+def baseline_of(method: MethodRuns, methods: Sequence[MethodRuns], baseline: str) -> MethodRuns | None:
+    """Choose the runs that a method is compared with, as `compare_runs` says."""
     if method.key.method == baseline:
         return method
     key = method.key
-    named = [other for other in methods if other.key.method == baseline]
-    candidates = [o for o in named if (o.key.model, o.key.num_layers) == (key.model, key.num_layers)]
-    if named and not candidates:
-        notes.append(
-            f"{describe(key)} has no '{baseline}' run on its own model and layers: its differences and cost share are "
-            "left empty."
-        )
-    if not candidates:
-        return None
+    candidates = _candidates(key, methods, baseline)
 
     def likeness(other: MethodRuns) -> tuple[bool, bool, bool, int, int]:
         same_reference = (other.key.reference_model, other.key.reference_layers) == (
@@ -192,14 +192,42 @@ def baseline_of(
         same_fraction = other.key.fraction == key.fraction
         return same_reference, same_fraction, other.key.fraction == 1.0, alike, len(other.runs)
 
-    chosen = max(candidates, key=likeness)
-    if len(candidates) > 1:
-        facts = ", ".join(f"{name} {value}" for name, value in chosen.facts.items())
-        notes.append(
-            f"{describe(key)} could be compared with {len(candidates)} kinds of '{baseline}' runs; the differences are "
-            f"to {describe(chosen.key)}{f' with {facts}' if facts else ''}, {several('run', chosen.runs)}."
-        )
-    return chosen
+    return max(candidates, key=likeness) if candidates else None
+
+
+def _candidates(key: MethodKey, methods: Sequence[MethodRuns], baseline: str) -> list[MethodRuns]:
+    same_model = (key.model, key.num_layers)
+    return [
+        other
+        for other in methods
+        if other.key.method == baseline and (other.key.model, other.key.num_layers) == same_model
+    ]
+
+
+def _notes_on_baselines(
+    methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None], baseline: str
+) -> list[str]:
+    """Say who has no baseline of its own, and which of several it was for whom."""
+    notes = []
+    has_any = any(method.key.method == baseline for method in methods)
+    chosen_for: dict[str, list[str]] = {}
+    for method, chosen in zip(methods, baselines, strict=True):
+        if chosen is None and has_any:
+            notes.append(
+                f"{describe(method.key)} has no '{baseline}' run on its own model and layers: its differences and cost "
+                "share are left empty."
+            )
+        if chosen is not None and chosen is not method and len(_candidates(method.key, methods, baseline)) > 1:
+            chosen_for.setdefault(chosen.column, []).append(method.key.method)
+    for column in make_columns(methods) if chosen_for else ():
+        if column.column in chosen_for:
+            users = ", ".join(dict.fromkeys(chosen_for[column.column]))
+            kinds = len(_candidates(column.key, methods, baseline))
+            notes.append(
+                f"{users} could be compared with {kinds} kinds of '{baseline}' runs; the differences are to "
+                f"{column.name}, {several('run', column.runs)}."
+            )
+    return notes
 
 
 def _cost_share(method: MethodRuns, baseline: MethodRuns | None, notes: list[str]) -> float | None:

@@ -37,7 +37,7 @@ def cost_table(runs: Sequence[RunResult], *, baseline: str = "erm") -> pd.DataFr
     methods, _ = group_runs(runs)
     rows: list[dict[str, Any]] = []
     for method in methods:
-        its_baseline = baseline_of(method, methods, baseline, [])
+        its_baseline = baseline_of(method, methods, baseline)
         costs = {unit: _mean_cost(method, field) for unit, field in COST_FIELDS.items()}
         shares: dict[str, float | None] = {}
         for unit, field in COST_FIELDS.items():

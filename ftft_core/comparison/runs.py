@@ -165,11 +165,16 @@ def group_runs(runs: Sequence[RunResult]) -> tuple[list[MethodRuns], list[str]]:
 
 def describe(key: MethodKey) -> str:
     """Word a method with its model, reference and fraction."""
-    words = f"{key.method} ({key.model}, {key.num_layers} layers"
+    words = f"{key.method} ({short_model(key.model)}, {key.num_layers} layers"
     if key.reference_model is not None:
-        words += f", reference {key.reference_model}"
+        words += f", reference {short_model(key.reference_model)}"
         words += f" of {key.reference_layers} layers" if key.reference_layers is not None else ""
     return words + (f", {key.fraction:.4g} of the data)" if key.fraction < 1 else ")")
+
+
+def short_model(model: str) -> str:
+    """Last part of a model's path or hub name."""
+    return model.rstrip("/").rpartition("/")[2] or model
 
 
 def key_of(run: RunResult) -> MethodKey:

@@ -49,17 +49,20 @@ def to_csv(rows: Rows) -> str:
     return str(_records_frame(rows).to_csv(index=False, lineterminator="\n"))
 
 
-def to_markdown(rows: Rows, *, metrics: Sequence[str] | None = None, baseline: str = "erm") -> str:
+def to_markdown(
+    rows: Rows, *, metrics: Sequence[str] | None = None, baseline: str = "erm", names: Sequence[str] | None = None
+) -> str:
     """Tables as Markdown, one per metric: methods in columns, splits in rows, cost share of the baseline below.
 
     A cell is mean ± standard deviation over seeds in percent, then the difference to the baseline with its 95 %
     interval in points. A method in several versions is told apart by what differs (model, reference, fraction).
 
     :param metrics: which, in which order; all that the rows hold when left out.
+    :param names: name of the method of each row, where more is known of what differs than rows say.
     :raises InputError: for no rows, or a metric that the rows lack.
     """
     blocks = []
-    for table in _tables(rows, metrics, baseline):
+    for table in _tables(rows, metrics, baseline, names):
         width = len(table.methods)
         lines = [f"### {_escape_markdown(table.title)}", ""]
         lines.append(_markdown_row(["Split", *map(_escape_markdown, table.methods)]))
@@ -71,10 +74,12 @@ def to_markdown(rows: Rows, *, metrics: Sequence[str] | None = None, baseline: s
     return "\n".join(blocks)
 
 
-def to_latex(rows: Rows, *, metrics: Sequence[str] | None = None, baseline: str = "erm") -> str:
+def to_latex(
+    rows: Rows, *, metrics: Sequence[str] | None = None, baseline: str = "erm", names: Sequence[str] | None = None
+) -> str:
     r"""Tables as LaTeX, the same as `to_markdown`'s; needs `\usepackage{booktabs}`. Names are escaped."""
     blocks = []
-    for table in _tables(rows, metrics, baseline):
+    for table in _tables(rows, metrics, baseline, names):
         width = len(table.methods)
         lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(table.title)}}}"]
         lines += [rf"\begin{{tabular}}{{l{'r' * width}}}", r"\toprule", _latex_row(["Split", *table.methods])]
@@ -86,16 +91,24 @@ def to_latex(rows: Rows, *, metrics: Sequence[str] | None = None, baseline: str 
     return "\n".join(blocks)
 
 
-def conclude(comparison: Comparison, *, method: str = "ftft", metric: str = "accuracy") -> str:
+def conclude(
+    comparison: Comparison, *, method: str | None = None, metric: str = "accuracy", column: str | None = None
+) -> str:
     """Say in one sentence what a method reached against the baseline, out of distribution if there is such a split.
 
     Of several versions of the method the one with the best average speaks. What the interval leaves out is said.
 
+    :param method: ftft when left out; without runs of it, what else there is beside the baseline.
+    :param column: one version of a method alone, see `runs.column_id`.
     :raises InputError: for a metric that the comparison lacks.
     """
     averages = comparison.averages
     if not averages.empty and metric not in set(averages["metric"]):
         raise InputError(unknown("metric in this comparison", metric, averages["metric"].unique()))
+    if column is not None:
+        averages = averages[averages["column"] == column]
+        method = next(iter(averages["method"]), method)
+    method = method or _spoken_of(list(averages["method"]), comparison.baseline)
     roles = [role for role in reversed(ROLE_TITLES) if role in set(averages["role"])]
     if not roles:
         return "There is nothing to conclude: no run was compared on any split."
@@ -123,6 +136,13 @@ def conclude(comparison: Comparison, *, method: str = "ftft", metric: str = "acc
         f"{words} {cost} ({comparison.baseline} {100 * (best['mean'] - best['delta']):.1f}; 95 % interval of the "
         f"difference {_points(low)} to {_points(high)} points, {seeds})." + _reading(low, high, metric)
     )
+
+
+def _spoken_of(methods: Sequence[str], baseline: str) -> str:
+    """Choose the method that a conclusion is about."""
+    if "ftft" in methods or not methods:
+        return "ftft"
+    return next((method for method in methods if method != baseline), baseline)
 
 
 def method_names(rows: Rows) -> list[str]:
@@ -157,7 +177,9 @@ def escape_latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
 
 
-def _tables(rows: Rows, metrics: Sequence[str] | None, baseline: str) -> list[_Table]:
+def _tables(
+    rows: Rows, metrics: Sequence[str] | None, baseline: str, given_names: Sequence[str] | None
+) -> list[_Table]:
     frame = _records_frame(rows)
     if frame.empty:
         raise InputError("There are no rows to print; compare at least one finished run first.")
@@ -165,7 +187,7 @@ def _tables(rows: Rows, metrics: Sequence[str] | None, baseline: str) -> list[_T
     strangers = [metric for metric in metrics or [] if metric not in held]
     if strangers:
         raise InputError("The table cannot be made.", [unknown("metric in these rows", m, held) for m in strangers])
-    names = method_names(frame)
+    names = list(given_names or method_names(frame))
     cells = {(name, row["split"], row["metric"]): row for name, row in zip(names, to_records(frame), strict=True)}
     methods = list(dict.fromkeys(names))
     tables = []

@@ -107,6 +107,11 @@ def label_colours(labels: Sequence[str], theme: Theme) -> dict[str, str]:
     }
 
 
+def side_colours(theme: Theme) -> tuple[str, str]:
+    """Return the colours of the first and of the second of two methods that are compared."""
+    return theme.labels[0], theme.labels[3]
+
+
 def plain(text: object, *, limit: int = 40) -> str:
     """Text from data as Plotly shows it literally: no tags, no entities, no LaTeX, cut to `limit` characters."""
     words = str(text)
@@ -139,3 +144,9 @@ def base_layout(theme: Theme, *, height: int | None = None) -> dict[str, Any]:
         "showlegend": False,
         "height": height,
     }
+
+
+def chart_layout(theme: Theme, *, height: int | None = None) -> dict[str, Any]:
+    """Return the shared layout for a chart with a button that saves it: the button is as quiet as the axes."""
+    quiet = {"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.accent}
+    return {**base_layout(theme, height=height), "modebar": quiet}

@@ -1,107 +1,244 @@
 """The comparison as a table of a paper, in HTML with every word from data escaped.
 
-Owns rounding and marking for display; the numbers are `comparison`'s.
+Owns rounding, marking and the words on hover; the numbers are `comparison`'s.
 """
 
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from ftft_core.comparison import Comparison, method_names, to_records
-from ftft_core.comparison.tables import MISSING, ROLE_TITLES
+from ftft_core.comparison import to_records
+from ftft_core.comparison.columns import Column, reference_words
+from ftft_core.comparison.tables import METRIC_TITLES, MISSING, ROLE_TITLES
+from ftft_core.figures import Theme
+from ftft_core.metrics import HIGHER_IS_BETTER
 from ftft_core.ui.frame import duration_words
+from ftft_core.workspace import ComparisonReport
+from ftft_core.workspace.results import FEW_SEEDS
 
-NUM_KEYS = 6
-"""Leading columns of a comparison's rows that name the method."""
+ROOMY_COLUMNS = 6
+"""Up to this many methods intervals stand in the cells; with more they show on hover."""
+
+TIP_COLUMNS = 9
+"""Up to this many methods the table never scrolls, so that what shows on hover may stand over its edge."""
 
 
-def comparison_table(comparison: Comparison, costs: pd.DataFrame, metric: str) -> str:
+def table_css(theme: Theme) -> str:
+    """Return the rules of the table beyond those that all pages share."""
+    worse = theme.correctness[0]
+    return f"""<style>
+.ftft-paper.tips {{ overflow: visible; }}
+.ftft-paper td, .ftft-paper th {{ line-height: 1.32; }}
+.ftft-paper thead th {{ vertical-align: bottom; padding-bottom: 0.4rem; }}
+.ftft-paper thead .detail, .ftft-paper thead .seeds {{ display: block; font-weight: 400; font-size: 0.82em;
+  color: var(--ftft-muted); }}
+.ftft-paper thead .seeds.few {{ color: {worse}; font-weight: 600; }}
+.ftft-paper tr.section td {{ font-weight: 600; color: inherit; padding: 0.75rem 0 0.15rem; font-size: 0.9em; }}
+.ftft-paper tr.section .dot {{ display: inline-block; width: 0.62em; height: 0.62em; border-radius: 50%;
+  margin-right: 0.5em; }}
+.ftft-paper tr.out td:first-child, .ftft-paper tr.in td:first-child {{ padding-left: 1.15em; }}
+.ftft-paper .delta {{ white-space: nowrap; }}
+.ftft-paper .delta.worse {{ color: {worse}; font-weight: 600; }}
+.ftft-paper .delta.better {{ color: var(--ftft-accent); font-weight: 600; }}
+.ftft-paper .delta .interval {{ font-weight: 400; font-size: 0.94em; }}
+.ftft-paper.dense th, .ftft-paper.dense td {{ padding-left: 0.3rem; padding-right: 0.3rem; font-size: 0.93em; }}
+.ftft-paper .tip {{ position: relative; cursor: default; display: inline-block; }}
+.ftft-paper .tip > .tipbox {{ visibility: hidden; opacity: 0; position: absolute; z-index: 30; right: -0.5rem;
+  top: calc(100% + 2px); background: {theme.background}; border: 1px solid var(--ftft-line); border-radius: 4px;
+  box-shadow: 0 4px 14px rgba(0, 0, 0, 0.18); padding: 0.5rem 0.7rem; text-align: left; white-space: pre;
+  font-weight: 400; font-size: 0.8rem; line-height: 1.45; color: {theme.text}; pointer-events: none;
+  transition: opacity 0.12s 0.15s; }}
+.ftft-paper th .tip > .tipbox {{ right: auto; left: 50%; transform: translateX(-50%); }}
+.ftft-paper .tip:hover > .tipbox, .ftft-paper .tip:focus > .tipbox {{ visibility: visible; opacity: 1; }}
+.ftft-paper .tip:focus {{ outline: 1px dotted var(--ftft-muted); outline-offset: 2px; }}
+</style>"""
+
+
+def comparison_table(report: ComparisonReport, metric: str, theme: Theme) -> str:
     """Return the table of one metric: methods in columns, splits in rows, cost below.
 
-    A difference is marked where its interval excludes zero after the correction for many comparisons.
+    A difference is marked where its interval excludes zero after the correction for many comparisons. On hover every
+    number says which runs and seeds it comes from.
     """
-    rows = comparison.rows.reset_index(drop=True)
-    names = pd.Series(method_names(rows))
-    marked = comparison.marks["marked"].to_numpy(dtype=bool)
-    methods = list(dict.fromkeys(names))
-    cells = {
-        (name, row["split"]): _cell(row, bool(mark), comparison.baseline)
-        for name, row, mark in zip(names, to_records(rows), marked, strict=True)
-        if row["metric"] == metric
-    }
-    averages = comparison.averages
-    average_names = method_names(averages) if len(averages) else []
-    average_cells = {
-        (name, row["role"]): _cell(row, _excludes_zero(row) and bool(row.get("has_seed_noise")), comparison.baseline)
-        for name, row in zip(average_names, to_records(averages), strict=True)
-        if row["metric"] == metric
-    }
+    cells = _Cells(report, metric)
     body = []
     for role, title in ROLE_TITLES.items():
-        splits = list(dict.fromkeys(rows.loc[rows["role"] == role, "split"]))
+        splits = [split.name for split in report.compared.splits if split.role == role]
         if not splits or role == "dev":
             continue
-        body.append(_section(title, len(methods)))
-        body += [_row(split, [cells.get((name, split), MISSING) for name in methods]) for split in splits]
+        colour = theme.in_distribution if role == "in_distribution" else theme.out_of_distribution
+        kind = "in" if role == "in_distribution" else "out"
+        body.append(_section(title, cells.width, f'<span class="dot" style="background: {colour}"></span>'))
+        body += [_row(split, [cells.split(column, split) for column in report.columns], kind) for split in splits]
         if len(splits) > 1:
-            body.append(_row("average", [average_cells.get((name, role), MISSING) for name in methods], "average"))
-    body.append(_section("Cost, with the reference's", len(methods)))
-    body += _cost_rows(rows, names, methods, costs)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *methods))
-    return f'<div class="ftft-paper"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
-
-
-def _cell(row: dict[str, Any], marked: bool, baseline: str) -> str:
-    if row["mean"] is None:
-        return MISSING
-    spread = "" if row["std"] is None else f" <small>± {100 * row['std']:.1f}</small>"
-    source = f"{row['num_seeds']} seed{'s' * (row['num_seeds'] != 1)}"
-    if row["delta"] is None or row["method"] == baseline:
-        return f'<span title="{source}">{100 * row["mean"]:.1f}{spread}</span>'
-    interval = f"95 % interval {_points(row['delta_low'])} to {_points(row['delta_high'])} points, {source}"
+            averages = [cells.average(column, role) for column in report.columns]
+            body.append(_row("average", averages, f"average {kind}"))
+    body.append(_section("Cost, with the reference’s", cells.width))
+    body += _cost_rows(report, cells)
+    baselines = report.baselines
+    head = "".join(f"<th>{_head(column, column.column in baselines, cells)}</th>" for column in report.columns)
+    kinds = " dense" * (cells.width > ROOMY_COLUMNS) + " tips" * (cells.width <= TIP_COLUMNS)
     return (
-        f'<span title="{interval}">{100 * row["mean"]:.1f}{spread}'
-        f'<span class="delta{" marked" * marked}">{_points(row["delta"])}{"*" * marked}</span></span>'
+        f'<div class="ftft-paper{kinds}" data-testid="comparison-table"><table>'
+        f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 
 
-def _cost_rows(rows: pd.DataFrame, names: pd.Series, methods: list[str], costs: pd.DataFrame) -> list[str]:
-    shares = {name: row["cost_share"] for name, row in zip(names, to_records(rows), strict=True)}
-    lines = [_row("FLOPs, of the baseline's", [_share(shares[name]) for name in methods])]
-    if len(costs) == len(methods):  # the same methods in the same order: one row of costs a method
-        records = to_records(costs)
-        lines.append(_row("training time", [duration_words(row["seconds"]) or MISSING for row in records]))
-        lines.append(_row("optimizer steps", [_whole(row["optimizer_steps"]) for row in records]))
-        lines.append(_row("seeds", [_whole(row["num_seeds"]) for row in records]))
-    return lines
+class _Cells:
+    """The cells of one metric's table."""
+
+    def __init__(self, report: ComparisonReport, metric: str) -> None:
+        comparison = report.comparison
+        self.report, self.metric, self.width = report, metric, len(report.columns)
+        chosen = (comparison.rows["metric"] == metric).to_numpy()
+        marks = comparison.marks[chosen]
+        self.rows = {
+            (column, row["split"]): {**row, "marked": bool(marked)}
+            for column, marked, row in zip(
+                marks["column"], marks["marked"], to_records(comparison.rows[chosen]), strict=True
+            )
+        }
+        averages = comparison.averages[comparison.averages["metric"] == metric]
+        self.averages = {
+            (row["column"], row["role"]): {**row, "marked": bool(row["has_seed_noise"]) and _excludes_zero(row)}
+            for row in to_records(averages)
+        }
+        self.seeds = comparison.seeds[comparison.seeds["metric"] == metric] if len(comparison.seeds) else None
+
+    def split(self, column: Column, split: str) -> str:
+        """Return the cell of a method on a split."""
+        row = self.rows.get((column.column, split))
+        return self._cell(row, column, split, self._values(column, [split]))
+
+    def average(self, column: Column, role: str) -> str:
+        """Return the cell of a method's mean over the splits of a role."""
+        row = self.averages.get((column.column, role))
+        splits = [split.name for split in self.report.compared.splits if split.role == role]
+        values = self._values(column, splits)
+        return self._cell(row, column, f"mean of {len(splits)} splits, {ROLE_TITLES[role].lower()}", values)
+
+    def tip(self, shown: str, words: Sequence[str]) -> str:
+        """Return something with what it says on hover."""
+        said = html.escape("\n".join(words))
+        if self.width > TIP_COLUMNS:  # the table may scroll, which would cut a box of our own
+            return f'<span class="tip" title="{said}">{shown}</span>'
+        return f'<span class="tip" tabindex="0">{shown}<span class="tipbox">{said}</span></span>'
+
+    def _values(self, column: Column, splits: Sequence[str]) -> list[tuple[int, str, float]]:
+        """Give seed, name of the run, and score (mean over the splits), of the runs that have them all."""
+        if self.seeds is None or not splits:
+            return []
+        found = self.seeds[(self.seeds["column"] == column.column) & self.seeds["split"].isin(splits)]
+        names = self.report.compared.names
+        return [
+            (int(seed), names.get(str(run_id), str(run_id)), float(of_run["value"].mean()))
+            for (seed, run_id), of_run in found.groupby(["seed", "run_id"], sort=True)
+            if len(of_run) == len(splits)
+        ]
+
+    def _cell(
+        self, row: Mapping[str, Any] | None, column: Column, where: str, values: Sequence[tuple[int, str, float]]
+    ) -> str:
+        title = f"{column.name}, {where}: {METRIC_TITLES.get(self.metric, self.metric).lower()}"
+        if row is None or row["mean"] is None:
+            why = [run.words for run in column.missing] or ["no run of it has predictions here"]
+            return self.tip(MISSING, [title, *why])
+        words = [title, *(f"seed {seed}   {100 * value:5.1f}   {name}" for seed, name, value in values)]
+        words += [run.words for run in column.missing]
+        spread = "" if row["std"] is None else f" <small>± {100 * row['std']:.1f}</small>"
+        shown = f"{100 * row['mean']:.1f}{spread}"
+        if row["delta"] is None or row["method"] == self.report.comparison.baseline:
+            return self.tip(shown, words)
+        interval = f"[{_points(row['delta_low'])}, {_points(row['delta_high'])}]"
+        words.append(f"{_points(row['delta'])} to {self.report.comparison.baseline}, 95 % interval {interval}")
+        in_cell = f' <span class="interval">{interval}</span>' if self.width <= ROOMY_COLUMNS else ""
+        side = _side(row, self.metric) if row["marked"] else ""
+        mark = "*" * bool(side)
+        return self.tip(f'{shown}<span class="delta {side}">{_points(row["delta"])}{mark}{in_cell}</span>', words)
 
 
-def _row(name: str, cells: list[str], kind: str = "") -> str:
+def _head(column: Column, is_baseline: bool, cells: _Cells) -> str:
+    """Return the head of a column: name, what tells it apart, and how many seeds."""
+    few = column.num_seeds < FEW_SEEDS
+    said = f"{column.num_seeds} seed{'s' * (column.num_seeds != 1)}"
+    if column.missing:
+        said = f"{column.num_seeds} of {column.num_wanted} seeds"
+    key = column.key
+    words = [f"{column.name}: {key.model}, {key.num_layers} layers"]
+    words += [f"reference: {reference_words(key).removeprefix('from ')}"] if key.reference_model else []
+    words += [f"{100 * key.fraction:.4g} % of the training examples"] if key.fraction < 1 else []
+    words += [f"{name.replace('_', ' ')}: {value}" for name, value in column.facts.items() if value is not None]
+    words += [f"runs: {', '.join(cells.report.compared.names.get(run.run_id, run.run_id) for run in column.runs)}"]
+    words += [run.words for run in column.missing]
+    detail = f'<span class="detail">{html.escape(column.detail)}</span>' if column.detail else ""
+    detail += '<span class="detail">baseline</span>' if is_baseline else ""
+    shown = f'{html.escape(column.title)}{detail}<span class="seeds{" few" * few}">{html.escape(said)}</span>'
+    return cells.tip(shown, [word[:110] for word in words])
+
+
+def _cost_rows(report: ComparisonReport, cells: _Cells) -> list[str]:
+    records = to_records(report.costs)
+    costs = {method.column: row for method, row in zip(report.comparison.methods, records, strict=True)}
+    lines: list[tuple[str, list[str]]] = [("FLOPs", []), ("optimizer steps", []), ("training time", [])]
+    for column in report.columns:
+        row = costs.get(column.column)
+        own = [report.compared.own_flops.get(run.run_id) for run in column.runs]
+        for (_, line), unit in zip(lines, ("flops", "optimizer_steps", "seconds"), strict=True):
+            if row is None or row[unit] is None:
+                why = "some of its runs do not say what they cost" if column.runs else "no run has finished"
+                line.append(cells.tip(MISSING, [column.name, why]))
+                continue
+            words = [f"{column.name}: mean of {column.num_seeds} seed{'s' * (column.num_seeds != 1)}"]
+            if unit == "flops" and own and all(value is not None for value in own):
+                of_run = sum(value for value in own if value is not None) / len(own)
+                words.append(f"its own runs {_amount('flops', of_run)}")
+                words.append(f"reference and selecting {_amount('flops', max(0.0, row[unit] - of_run))}")
+            if unit == "seconds":
+                words.append("seconds compare only between runs on one machine")
+            share = row[f"{unit}_share"]
+            amount = _amount(unit, row[unit])
+            shown = amount if share is None else f'{100 * share:.0f} %<span class="delta">{amount}</span>'
+            line.append(cells.tip(shown, words))
+    return [_row(name, line) for name, line in lines]
+
+
+def _amount(unit: str, value: float) -> str:
+    if unit == "flops":
+        for size, word in ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP")):
+            if value >= size:
+                return f"{value / size:.3g} {word}"
+        return f"{value:.3g} FLOP"
+    return duration_words(value) if unit == "seconds" else f"{value:,.0f}"
+
+
+def _row(name: str, cells: Sequence[str], kind: str = "") -> str:
     return f'<tr class="{kind}"><td>{html.escape(name)}</td>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _section(title: str, num_methods: int) -> str:
-    return f'<tr class="section"><td colspan="{num_methods + 1}">{html.escape(title)}</td></tr>'
+def _section(title: str, num_methods: int, before: str = "") -> str:
+    return f'<tr class="section"><td colspan="{num_methods + 1}">{before}{html.escape(title)}</td></tr>'
 
 
-def _excludes_zero(row: dict[str, Any]) -> bool:
+def _side(row: Mapping[str, Any], metric: str) -> str:
+    return "better" if (row["delta"] > 0) == HIGHER_IS_BETTER[metric] else "worse"
+
+
+def _excludes_zero(row: Mapping[str, Any]) -> bool:
     low, high = row["delta_low"], row["delta_high"]
     return low is not None and high is not None and not low <= 0 <= high
 
 
 def _points(difference: float | None) -> str:
-    if difference is None:
+    if difference is None or pd.isna(difference):
         return MISSING
     text = f"{100 * difference:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
-def _share(share: float | None) -> str:
-    return MISSING if share is None else f"{100 * share:.0f} %"
-
-
-def _whole(number: float | None) -> str:
-    return MISSING if number is None else f"{number:,.0f}"
+def interval_words(delta: float, low: float, high: float) -> str:
+    """Word a difference with its interval, in points: "+1.2 [−0.3, +2.7]"."""
+    return f"{_points(delta)} [{_points(low)}, {_points(high)}]"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ftft_core.comparison import Comparison, RunResult, compare_runs, conclude, cost_table
 from ftft_core.comparison.columns import Column, make_columns
+from ftft_core.comparison.compare import baseline_of
 from ftft_core.comparison.efficiency import first_reach, mean_curves
 from ftft_core.comparison.pairs import OUTCOMES, Pair, compare_pair
 from ftft_core.comparison.runs import MethodRuns
@@ -53,7 +54,14 @@ class ComparisonReport:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is missing or narrows what the numbers mean."""
-        return tuple([*self._missing(), *self.comparison.notes])
+        return tuple([*self._missing(), *map(self._with_names, self.comparison.notes)])
+
+    @property
+    def baselines(self) -> frozenset[str]:
+        """Ids of the columns that differences and shares are taken to."""
+        methods, baseline = self.comparison.methods, self.comparison.baseline
+        found = [baseline_of(method, methods, baseline) for method in methods if method.key.method != baseline]
+        return frozenset(chosen.column for chosen in found if chosen is not None)
 
     def column(self, column: str) -> Column:
         """Give the column with this id; or the first of the method of this name.
@@ -69,6 +77,12 @@ class ComparisonReport:
     def few_seeds(self) -> list[Column]:
         """Give the columns whose spread over seeds is hardly known."""
         return [column for column in self.columns if 0 < column.num_seeds < FEW_SEEDS]
+
+    def _with_names(self, note: str) -> str:
+        """Name runs as people do."""
+        for run_id, name in self.compared.names.items():
+            note = note.replace(run_id, name)
+        return note
 
     def _missing(self) -> list[str]:
         notes = []
@@ -250,15 +264,17 @@ def _method_runs(column: Column) -> MethodRuns:
 
 
 def _baseline_column(report: ComparisonReport, with_curves: set[str]) -> str | None:
-    """Give the baseline's column that most others stand for: on all the data, with most seeds."""
+    """Give the baseline's column that curves are held against: one that others are compared with, with most seeds."""
     candidates = [
         column
         for column in report.columns
         if column.title == report.comparison.baseline and column.column in with_curves
     ]
 
-    def rank(column: Column) -> tuple[bool, int]:
-        return column.key.fraction == 1.0, column.num_seeds
+    baselines = report.baselines
+
+    def rank(column: Column) -> tuple[bool, bool, int]:
+        return column.column in baselines, column.key.fraction == 1.0, column.num_seeds
 
     return max(candidates, key=rank).column if candidates else None
 

@@ -1,0 +1,65 @@
+"""What to know about the numbers of a comparison: few seeds, what is missing or differs, how far intervals hold.
+
+Owns these words on the page; the facts are `comparison`'s.
+"""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+from ftft_core.metrics import HIGHER_IS_BETTER
+from ftft_core.ui.frame import theme
+from ftft_core.workspace import ComparisonReport
+from ftft_core.workspace.results import FEW_SEEDS
+
+COVERAGE = (
+    "How far to trust an interval: on simulated data whose truth is known, such 95 % intervals held the true "
+    "difference in 96 to 100 of 100 cases with 2, 3 or 5 seeds (seeds paired or not, their noise small or large), in "
+    "37 to 94 with one seed, which cannot show the noise of seeds. The price of few seeds is width: with noisy seeds "
+    "40 points at 3, 21 at 5. Made again by benchmarks/interval_coverage.py."
+)
+"""Measured by that benchmark; its header has the table."""
+
+SHOWN_NOTES = 3
+"""Notes that stand on the page; more can be unfolded."""
+
+
+def seeds_markup(report: ComparisonReport) -> str:
+    """Return the warning about columns with too few seeds; empty where there are none."""
+    few = report.few_seeds()
+    if not few:
+        return ""
+    names = ", ".join(f"{column.name} has {column.num_seeds} seed{'s' * (column.num_seeds != 1)}" for column in few)
+    words = (
+        f"{names}. Under {FEW_SEEDS} seeds the spread over seeds is hardly known: read these columns as a first look."
+    )
+    colour = theme().correctness[0]
+    return f'<div class="ftft-warn" data-testid="few-seeds" style="color: {colour}">{html.escape(words)}</div>'
+
+
+def table_caption(report: ComparisonReport, metric: str) -> str:
+    """Return what the marks and signs of the table mean."""
+    better = "higher" if HIGHER_IS_BETTER[metric] else "lower"
+    words = (
+        f"Percent, {better} is better; mean ± standard deviation over seeds. Beneath, the difference to {report.comparison.baseline} in "
+        "points with its 95 % interval (seeds and examples resampled). * where the interval excludes zero; on single "
+        "splits after Holm’s correction for all of them. Every number says on hover which runs it is of."
+    )
+    return f'<div class="ftft-quiet" style="font-size: 0.88em">{html.escape(words)}</div>'
+
+
+def draw_notes(report: ComparisonReport) -> None:
+    """Draw what is missing, what differs, and how far intervals hold."""
+    notes = [*report.notes]
+    shown, rest = notes[:SHOWN_NOTES], [*notes[SHOWN_NOTES:], COVERAGE]
+    if shown:
+        st.html(_sentences(shown))
+    with st.expander(f"{len(rest)} more to know about these numbers" if shown else "How far to trust an interval"):
+        st.html(_sentences(rest))
+
+
+def _sentences(notes: list[str]) -> str:
+    lines = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    return f'<ul class="ftft-sentences ftft-quiet" data-testid="comparison-notes">{lines}</ul>'
