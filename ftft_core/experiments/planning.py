@@ -86,15 +86,18 @@ class _Planner:
         """Add the runs of a method: one for each of the references and fractions that make a difference to it."""
         kind = METHODS[method]
         is_matched = kind.budget == "matched"
-        references = self.recipe.reference_model
-        fractions = self.recipe.fraction
-        if kind.budget == "reference":
-            for reference in references:
-                self._add_reference(reference, seed)
-            return
-        for reference in references if kind.source == "cheaper" or is_matched else (None,):
-            for fraction in fractions if kind.strategy is not None or is_matched else (None,):
-                if is_matched:
+        references: tuple[ReferenceModel | None, ...] = (None,)
+        fractions: tuple[float | None, ...] = (None,)
+        if kind.source == "cheaper" or is_matched or kind.budget == "reference":
+            references = self.recipe.reference_model
+        if kind.strategy is not None or is_matched:
+            fractions = self.recipe.fraction
+        for reference in references:
+            for fraction in fractions:
+                if kind.budget == "reference":
+                    assert reference is not None
+                    self._add_reference(reference, seed)
+                elif is_matched:
                     assert reference is not None
                     assert fraction is not None
                     self._add_matched(method, reference, fraction, seed)
