@@ -117,6 +117,16 @@ def test_a_subset_of_an_averaged_map_can_be_made_again(workspace: Workspace) -> 
         workspace.queue_run(config)
 
 
+def test_what_is_excluded_is_left_out_of_an_average(workspace: Workspace) -> None:
+    first = workspace.save_subset(workspace.average_recipe(SMALL_RUNS, "ambiguous", 0.33), name="all")
+    gone = workspace.subset_examples("all")["example_id"].tolist()[:5]
+    workspace.mark("toy", gone, "exclude", author="mia")
+    second = workspace.save_subset(workspace.average_recipe(SMALL_RUNS, "ambiguous", 0.33), name="rest")
+    assert first.size == 79
+    assert second.size == round(0.33 * 235)
+    assert not set(gone) & set(workspace.subset_examples("rest")["example_id"])
+
+
 def test_recipes_name_averaged_runs_soundly() -> None:
     for values, said in (
         ({"source_run": "a", "source_runs": ["b", "a"]}, "must be the first of source_runs"),

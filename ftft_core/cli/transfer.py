@@ -12,9 +12,7 @@ from ftft_core.cli.app import Settings, cli, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text, say, write_frame
 from ftft_core.cli.subsets import print_subset
 from ftft_core.comparison import SCORE_ENDS
-from ftft_core.config import parse
 from ftft_core.errors import InputError, unknown
-from ftft_core.selection import Recipe
 from ftft_core.workspace import ProbeReport, TransferReport, Workspace
 
 _TABLES = {
@@ -100,8 +98,7 @@ def _average(
         else:
             say(f"The average of {len(ids)} maps, {len(average):,} examples, was written to {path}.")
     if strategy is not None:
-        values = {"source_run": ids[0], "source_runs": ids, "strategy": strategy, "fraction": fraction}
-        recipe = parse(Recipe, values, what="The selection")
+        recipe = workspace.average_recipe(ids, strategy, fraction)
         print_subset(settings, workspace, workspace.save_subset(recipe, name=name))
 
 

@@ -12,7 +12,7 @@ import streamlit as st
 
 from ftft_core.comparison import SCORE_ENDS, find_candidates, likely_main
 from ftft_core.errors import InputError
-from ftft_core.selection import Recipe, resolve_size
+from ftft_core.selection import resolve_size
 from ftft_core.ui import frame, reads
 from ftft_core.workspace import ProbeReport, SubsetRecord, TransferReport, Workspace
 
@@ -147,9 +147,7 @@ def probe_report(probe: str, asked: Asked) -> ProbeReport:
 
 def save_average(workspace: Workspace, runs: list[str], asked: Asked, name: str | None) -> SubsetRecord:
     """Save what the score's strategy takes of one run's map, or of the average of several."""
-    ids = tuple(str(workspace.run(run)["run_id"]) for run in runs)
-    recipe = Recipe(source_run=ids[0], source_runs=ids if len(ids) > 1 else None, strategy=SCORE_ENDS[asked.score],
-                    fraction=asked.fraction)  # fmt: skip
+    recipe = workspace.average_recipe(runs, SCORE_ENDS[asked.score], asked.fraction)
     return workspace.save_subset(recipe, name=name)
 
 

@@ -65,7 +65,7 @@ def draw_reliability(found: TransferReport) -> None:
 def draw_averages(workspace: Workspace, found: TransferReport, asked: Asked) -> None:
     """Draw which averages come nearest to the main model, and save what one of them takes."""
     st.html('<div class="ftft-heading">Averages of maps, held against single runs of the main model</div>')
-    if found.averages.empty:
+    if len(found.averages) < 2:
         st.markdown(":gray[Averages take a second run of some model.]")
         return
     left, right = st.columns([1.35, 1], gap="large")

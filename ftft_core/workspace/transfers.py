@@ -26,7 +26,9 @@ from ftft_core.comparison import (
     reliabilities,
     transfer_matrix,
 )
+from ftft_core.config import parse
 from ftft_core.errors import InputError, unknown
+from ftft_core.selection import Recipe, leaving_out_excluded
 from ftft_core.selection.select import NEEDS_TWO_EPOCHS
 from ftft_core.store import dynamics as dynamics_store
 from ftft_core.store import runs as run_store
@@ -197,6 +199,20 @@ class Transfers(Selecting):
         )  # fmt: skip
         cost = row["train_flops"]
         return ProbeReport(str(row["name"]), None if pd.isna(cost) else float(cost), found, read_counts(PROBE_COUNTS))
+
+    def average_recipe(self, references: Sequence[str], strategy: str, fraction: float | None) -> Recipe:
+        """Give the recipe that selects from the map of a run, or from the average of several.
+
+        Examples that are excluded from training are left out, as `ftft select` leaves them out.
+
+        :raises InputError: when the strategy or the fraction is none.
+        """
+        rows = [self.run(reference) for reference in dict.fromkeys(references)]
+        ids = list(dict.fromkeys(str(row["run_id"]) for row in rows))
+        values = {"source_run": ids[0], "source_runs": ids if len(ids) > 1 else None}
+        recipe = parse(Recipe, {**values, "strategy": strategy, "fraction": fraction}, what="The selection")
+        has_excluded = len(self.excluded_positions(str(rows[0]["suite"]))) > 0
+        return leaving_out_excluded(recipe) if has_excluded else recipe
 
     def _probe_map(self, run_id: str, epochs: int | None = None) -> pd.DataFrame:
         with self.database.reading() as connection:
