@@ -117,13 +117,20 @@ def _in_order(runs: pd.DataFrame, queue: pd.DataFrame) -> pd.DataFrame:
 def show(settings: Settings, run: str) -> None:
     """Show everything that is kept about a run."""
     workspace = settings.open()
-    row = {**workspace.run(run), "disk_bytes": workspace.disk_bytes(run)}
+    row, progress = workspace.run(run), workspace.progress(run)
+    queue = workspace.queue().set_index("run_id")
+    in_queue = queue.loc[row["run_id"]] if row["run_id"] in queue.index else pd.Series(dtype=object)
+    row |= {"position": in_queue.get("position"), "seconds_left": in_queue.get("seconds_left")}
+    row |= {"expected_seconds": progress.expected_seconds, "disk_bytes": workspace.disk_bytes(run)}
     if settings.as_json:
         print_json(row)
         return
     print_table([{"": name, "value": value} for name, value in row.items()], ["", "value"])
     if row["status"] in {"queued", "running"}:
-        print_text(in_words(workspace.progress(run)))
+        print_text(in_words(progress))
+    elif row["status"] == "finished" and progress.expected_seconds is not None:
+        took = sum(row[name] or 0.0 for name in ("train_seconds", "evaluation_seconds", "snapshot_seconds"))
+        print_text(f"Expected {in_minutes(progress.expected_seconds)}, took {in_minutes(took)}.")
 
 
 @runs_group.command("cancel")
