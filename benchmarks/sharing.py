@@ -241,8 +241,13 @@ def start_app(workspace: Workspace) -> tuple[subprocess.Popen[bytes], str]:
         port = free.getsockname()[1]
     log = (workspace.folder / "app.log").open("wb")
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)]
+    # With its words, an error can be told from one about locks.
     app = subprocess.Popen(
-        [*command, "--server.headless", "true"], cwd=ROOT, env=environment(workspace.folder), stdout=log, stderr=log
+        [*command, "--server.headless", "true", "--client.showErrorDetails", "full"],
+        cwd=ROOT,
+        env=environment(workspace.folder),
+        stdout=log,
+        stderr=log,
     )
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 120
