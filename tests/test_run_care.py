@@ -116,8 +116,8 @@ def test_purging_leaves_nothing_and_says_what_was_freed(workspace: Workspace) ->
     assert list(workspace.trash.iterdir()) == []
     with workspace.database.reading() as connection:
         for table in ("all_runs", "predictions", "scores", "dynamics", "epochs", "data_map"):
-            rows = connection.execute(f"SELECT count(*) FROM base.{table} WHERE run_no NOT IN (SELECT run_no FROM base.runs)")
-            assert rows.fetchall() == [(0,)], table
+            where = "WHERE run_no NOT IN (SELECT run_no FROM base.runs)"
+            assert connection.execute(f"SELECT count(*) FROM base.{table} {where}").fetchall() == [(0,)], table
     with pytest.raises(NotFoundError, match="There is no run 'erm-1'"):
         workspace.run("erm-1")
 
