@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,18 +73,14 @@ class Plans(WorkspaceBase):
             of the newest erm run of the same model when None, else of 3 epochs.
         """
         problems: list[str] = []
-        looked = []
+        understood = []
         for asked in configs:
             config, wrong = as_config(asked)
             problems += wrong
-            if config is not None:
-                looked.append(self._look(config, full_steps))
-        machine = this_machine()
-        for run in looked:
-            problems += [
-                problem for error in self._errors(run, machine) for problem in (error.message, *error.problems)
-            ]
-        problems += _shared_names([run.config for run in looked])
+            understood += [] if config is None else [config]
+        looked = self._look_at_all(understood, full_steps)
+        problems += [each for run in looked for error in run.errors for each in (error.message, *error.problems)]
+        problems += _shared_names(understood)
         return _assemble(looked, len(configs), list(dict.fromkeys(problems)), _remarks(looked))
 
     def start_measuring(self, configs: Sequence[Asked], *, again: bool = False) -> None:
@@ -127,8 +123,8 @@ class Plans(WorkspaceBase):
 
         :raises InputError: with every reason why it can't work.
         """
-        run = self._look(config, None)
-        raise_all(self._errors(run, this_machine()))
+        (run,) = self._look_at_all([config])
+        raise_all(run.errors)
         return _estimate(run)
 
     def keep_expected(self, run_id: str, expected: RunEstimate | None) -> None:
@@ -144,20 +140,41 @@ class Plans(WorkspaceBase):
     def _measurable(self, configs: Sequence[Asked]) -> list[_Looked]:
         """Those runs that nothing speaks against but what a warm-up would tell."""
         known = [config for config, wrong in map(as_config, configs) if config is not None and not wrong]
+        looked = dict.fromkeys(_alike(config) for config in known)
+        return [run for run in self._look_at_all(list(looked), with_warm_up=False) if not run.errors]
+
+    def _look_at_all(
+        self, configs: Sequence[RunConfig], full_steps: int | None = None, *, with_warm_up: bool = True
+    ) -> list[_Looked]:
+        """Look at runs; those that differ in seed and name alone are looked at once.
+
+        :param with_warm_up: count what the warm-up found among the reasons why a run can't work.
+        """
         machine = this_machine()
+        alike: dict[RunConfig, _Looked] = {}
         looked = []
-        for config in known:
-            run = self._look(config, None)
-            if not self._errors(run, machine, with_warm_up=False):
-                looked.append(run)
+        for config in configs:
+            kind = _alike(config)
+            if kind not in alike:
+                alike[kind] = self._look(kind, full_steps)
+                alike[kind].errors = self._errors(alike[kind], machine, with_warm_up=with_warm_up)
+            run = alike[kind]
+            own = run.config.model_copy(update={"seed": config.seed, "name": config.name})
+            looked.append(replace(run, config=own, errors=[*run.errors, *self._name_errors(config.name)]))
         return looked
+
+    def _name_errors(self, name: str | None) -> list[InputError]:
+        if name is None:
+            return []
+        with self.database.reading() as connection:
+            if run_store.free_name(connection, name) == name:
+                return []
+        return [NameTakenError(f"A run named '{name}' is there already; choose another name.")]
 
     def _look(self, config: RunConfig, full_steps: int | None) -> _Looked:
         with self.database.reading() as connection:
             resolved, errors = resolve_all(connection, config)
             run = _Looked(resolved, errors)
-            if config.name is not None and run_store.free_name(connection, config.name) != config.name:
-                errors.append(NameTakenError(f"A run named '{config.name}' is there already; choose another name."))
             with suppress(InputError):
                 run.suite = read_suite_of_run(connection, self.folder, config.suite)
             if run.suite is not None and run.suite["folder"] is None:
@@ -248,6 +265,11 @@ class Plans(WorkspaceBase):
                     if folder.runs_here(state):
                         free += psutil.Process(state["pid"]).memory_info().rss / 2**20
         return free
+
+
+def _alike(config: RunConfig) -> RunConfig:
+    """Give what runs have in common that differ in seed and name alone."""
+    return config.model_copy(update={"seed": 0, "name": None})
 
 
 def _shared_names(configs: Sequence[RunConfig]) -> list[str]:
