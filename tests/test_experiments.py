@@ -206,7 +206,15 @@ class Instant:
         if self.epochs_of(config):
             leave_dynamics(self.workspace, folder.run_id)
         steps = config.budget.max_steps or 8
-        folder.write_progress({"step": steps, "num_steps": steps, "train_flops": 1e6 * steps, "train_seconds": 1.0})
+        folder.write_progress(
+            {
+                "step": steps,
+                "num_steps": steps,
+                "train_flops": 1e6 * steps,
+                "train_seconds": 1.0,
+                "examples_seen": 8 * steps,
+            }
+        )
         stopping_flops = 5e5 if config.stop == "patience" else 0.0
         folder.set_status("finished", stopping_flops=stopping_flops, stopping_seconds=stopping_flops / 1e6)
 
