@@ -87,9 +87,7 @@ def _read_seeds(text: str) -> list[int]:
         found += range(int(first), min(int(last or first), int(first) + _MOST_SEEDS) + 1)
     unique = list(dict.fromkeys(found))
     if not 1 <= len(unique) <= _MOST_SEEDS:
-        raise InputError(
-            f"--seeds: received '{text}', which is {len(unique):,} seeds; allowed are 1 to {_MOST_SEEDS}."
-        )
+        raise InputError(f"--seeds: received '{text}', which is {len(unique):,} seeds; allowed are 1 to {_MOST_SEEDS}.")
     return unique
 
 
