@@ -21,7 +21,7 @@ START_SHARE = 1 / 3
 GROWTH_SHARE = 1 / 2
 """Share of the budget over which its pool grows to all of them."""
 
-_STRETCHES = 20
+_STRETCHES = 10
 """How often in an epoch the pool of a curriculum grows, at least; in between, texts of like length are put together."""
 
 
