@@ -54,6 +54,21 @@ def test_most_seeds_is_more_than_half_and_every_seed_is_all_or_none():
         pair.outcomes("some")
 
 
+def test_half_of_the_seeds_is_settled_by_the_mean_probability():
+    def sure(yes):
+        ids = np.array(["0", "1"], dtype=object)
+        return SplitPredictions(ids, np.array(["yes", "yes"]), np.log([[1 - share, share] for share in yes]))
+
+    runs = [RunResult(f"ftft-{seed}", "ftft", "m", 2, seed, 1.0, {"far": sure(yes)})
+            for seed, yes in enumerate([(0.9, 0.6), (0.3, 0.1)])]  # fmt: skip
+    runs.append(RunResult("erm-0", "erm", "m", 2, 0, 1.0, {"far": sure((0.2, 0.2))}))
+    ftft, erm = group_runs(runs)[0]
+    pair = compare_pair(ftft, erm, ComparedSplit("far", "out_of_distribution"), LABELS, num_resamples=100)
+    assert pair.first.right.tolist() == [0.5, 0.5]
+    assert pair.outcomes().tolist() == ["won", "both_wrong"]
+    assert pair.outcomes("every").tolist() == [None, None]
+
+
 def test_mcnemar_is_the_exact_binomial_test():
     assert mcnemar(0, 0) == 1.0
     assert mcnemar(5, 0) == 2 * 0.5**5

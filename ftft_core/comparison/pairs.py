@@ -26,7 +26,11 @@ OUTCOMES = ("won", "lost", "both_wrong", "both_right")
 """What became of an example: only the first method is right, only the second, neither, both."""
 
 RULES = {"most": "in most seeds", "every": "in every seed"}
-"""When a method counts as right on an example: in more than half of its seeds, or in all (and wrong: in none)."""
+"""When a method counts as right on an example: in more than half of its seeds, or in all (and wrong: in none).
+
+Where exactly half of the seeds are right, the label of the highest mean probability decides: to call such an example
+wrong would make a method look worse for having an even number of seeds.
+"""
 
 GROUP_RESAMPLES = 2000
 SIGNIFICANCE = 0.05
@@ -54,6 +58,9 @@ class Side:
 
     right: FloatArray
     """(N,) share of the seeds that predict each example right."""
+
+    voted_right: npt.NDArray[np.bool_]
+    """(N,) whether most seeds do, see `RULES`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Pair:
             raise InputError(unknown("rule", rule, RULES))
         a, b = self.first.right, self.second.right
         if rule == "most":
-            right_a, right_b = a > 0.5, b > 0.5
+            right_a, right_b = self.first.voted_right, self.second.voted_right
             wrong_a, wrong_b = ~right_a, ~right_b
         else:
             right_a, right_b, wrong_a, wrong_b = a == 1, b == 1, a == 0, b == 0
@@ -193,14 +200,16 @@ def reliability_bins(probabilities: Sequence[FloatArray], gold: IntArray) -> pd.
 
 
 def _side(column: str, seeds: tuple[int, ...], probabilities: Sequence[FloatArray], gold: IntArray) -> Side:
-    right = np.stack([values.argmax(axis=1) == gold for values in probabilities])  # (seeds, examples)
+    right = np.stack([values.argmax(axis=1) == gold for values in probabilities]).mean(axis=0)
+    together = np.mean(probabilities, axis=0).argmax(axis=1) == gold
     return Side(
         column,
         seeds,
         {name: np.array([function(values, gold) for values in probabilities]) for name, function in METRICS.items()},
         np.mean([confusion_counts(values, gold) for values in probabilities], axis=0),
         reliability_bins(probabilities, gold),
-        right.mean(axis=0),
+        right,
+        np.where(right == 0.5, together, right > 0.5),
     )
 
 

@@ -242,7 +242,7 @@ def _padded(points: pd.DataFrame) -> list[float]:
 
 
 def _text_places(points: pd.DataFrame, height: int) -> dict[str, str]:
-    """Where each name stands by its point: the first place at which it covers no other name and no point.
+    """Where each name stands by its point: the first place at which it covers least of other names and points.
 
     Widths are guessed from letters, for a chart as wide as it usually is. Names on the front keep off its line, which
     leaves a point to the right and comes to it from below.
@@ -263,12 +263,8 @@ def _text_places(points: pd.DataFrame, height: int) -> dict[str, str]:
         width = NAME_PIXELS * min(len(row.name), NAME_LETTERS)
         order = FRONT_PLACES if row.on_front else USUAL_PLACES
         boxes = {place: _text_box(place, x, y, width) for place in order}
-        free = [
-            place
-            for place, box in boxes.items()
-            if box[2] < CHART_WIDTH + 14 and box[0] > 0 and not any(_overlap(box, other) for other in taken)
-        ]
-        places[row.column] = free[0] if free else order[0]
+        inside = [place for place, box in boxes.items() if box[0] > 0 and box[2] < CHART_WIDTH + 14] or list(order)
+        places[row.column] = min(inside, key=lambda place: sum(_covered(boxes[place], other) for other in taken))
         taken.append(boxes[places[row.column]])
     return places
 
@@ -284,5 +280,7 @@ def _text_box(place: str, x: float, y: float, width: float) -> _Box:
     return left, bottom, left + width, bottom + 16
 
 
-def _overlap(a: _Box, b: _Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def _covered(a: _Box, b: _Box) -> float:
+    """Pixels that two boxes share."""
+    across, up = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(across, 0.0) * max(up, 0.0)

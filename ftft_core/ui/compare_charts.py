@@ -115,6 +115,8 @@ def draw_curves(report: ComparisonReport, metric: str, focus: list[str]) -> None
 
 
 MAX_CURVES = 8
+NAMED = 4
+"""Methods that a sentence names before it counts the others."""
 
 
 def _not_too_many(drawn: list[Column], focus: list[str], baseline: str) -> list[Column]:
@@ -131,13 +133,14 @@ def reach_words(report: ComparisonReport, found: CostCurves, drawn: list[Column]
     baseline = report.comparison.baseline
     by_column = found.reach.set_index("column")
     target = 100 * float(by_column["target"].iloc[0])
-    reaching, missing = [], []
+    reaching: list[tuple[float, str]] = []
+    missing: list[tuple[float, str]] = []
     for column in drawn:
         row = by_column.loc[column.column]
         if pd.notna(row["share"]):
             reaching.append((float(row["share"]), column.name))
         else:
-            missing.append(f"{column.name} (at best {100 * row['best']:.1f})")
+            missing.append((float(row["best"]), column.name))
     said = []
     if reaching:
         each = ", ".join(f"{name} at {100 * share:.0f} %" for share, name in sorted(reaching))
@@ -146,12 +149,17 @@ def reach_words(report: ComparisonReport, found: CostCurves, drawn: list[Column]
             "cost."
         )
     if missing:
-        said.append(f"Not reached by {', '.join(missing)}.")
+        nearest = sorted(missing, reverse=HIGHER_IS_BETTER[metric])
+        names = ", ".join(f"{name} (at best {100 * best:.1f})" for best, name in nearest[:NAMED])
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        said.append(f"Not reached by {names}{more}.")
     if not found.has_snapshots:
         said.append(
             "No run was looked at before its end, so each is one point; runs trained with --snapshots 8 draw a curve."
         )
     else:
         counts = ", ".join(f"{count} of {split}" for split, count in found.num_examples.items())
-        said.append(f"Means over seeds at the points that were looked at ({counts} examples), nothing in between.")
+        said.append(
+            f"Means over seeds at the points that were looked at, on {counts} examples; the table is of all of them."
+        )
     return said

@@ -177,7 +177,8 @@ EXAMPLES_CSS = """<style>
 .ftft-examples td { vertical-align: top; padding: 0.45rem 0.7rem 0.45rem 0; border: none;
   border-bottom: 1px solid var(--ftft-line); }
 .ftft-examples td:nth-child(2) { width: 55%; }
-.ftft-examples .text { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 7.2rem; overflow: auto; }
+.ftft-examples .text { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; max-height: 7.5em;
+  overflow: auto; }
 .ftft-examples .text + .text { margin-top: 0.25rem; padding-top: 0.25rem; border-top: 1px dotted var(--ftft-line); }
 .ftft-examples .id { font-size: 0.85em; color: var(--ftft-muted); max-width: 7rem; overflow-wrap: anywhere; }
 .ftft-examples a { font-size: 0.85em; color: var(--ftft-accent); }

@@ -31,9 +31,14 @@ def seeds_markup(report: ComparisonReport) -> str:
     few = report.few_seeds()
     if not few:
         return ""
-    names = ", ".join(f"{column.name} has {column.num_seeds} seed{'s' * (column.num_seeds != 1)}" for column in few)
+    parts = []
+    for count in sorted({column.num_seeds for column in few}):
+        names = [column.name for column in few if column.num_seeds == count]
+        verb = "has" if len(names) == 1 else "have"
+        parts.append(f"{_listed(names)} {verb} {count} seed{'s' * (count != 1)}")
     words = (
-        f"{names}. Under {FEW_SEEDS} seeds the spread over seeds is hardly known: read these columns as a first look."
+        f"{'; '.join(parts)}. Under {FEW_SEEDS} seeds the spread over seeds is hardly known: read these columns as a "
+        "first look."
     )
     colour = theme().correctness[0]
     return f'<div class="ftft-warn" data-testid="few-seeds" style="color: {colour}">{html.escape(words)}</div>'
@@ -43,9 +48,10 @@ def table_caption(report: ComparisonReport, metric: str) -> str:
     """Return what the marks and signs of the table mean."""
     better = "higher" if HIGHER_IS_BETTER[metric] else "lower"
     words = (
-        f"Percent, {better} is better; mean ± standard deviation over seeds. Beneath, the difference to {report.comparison.baseline} in "
-        "points with its 95 % interval (seeds and examples resampled). * where the interval excludes zero; on single "
-        "splits after Holm’s correction for all of them. Every number says on hover which runs it is of."
+        f"Percent, {better} is better; mean ± standard deviation over seeds. Beneath, the difference to "
+        f"{report.comparison.baseline} in points with its 95 % interval (seeds and examples resampled). * where the "
+        "interval excludes zero; on single splits after Holm’s correction for all of them. Every number says on hover "
+        "which runs it is of."
     )
     return f'<div class="ftft-quiet" style="font-size: 0.88em">{html.escape(words)}</div>'
 
@@ -63,3 +69,7 @@ def draw_notes(report: ComparisonReport) -> None:
 def _sentences(notes: list[str]) -> str:
     lines = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     return f'<ul class="ftft-sentences ftft-quiet" data-testid="comparison-notes">{lines}</ul>'
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

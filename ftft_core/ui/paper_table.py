@@ -6,13 +6,15 @@ Owns rounding, marking and the words on hover; the numbers are `comparison`'s.
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from ftft_core.comparison import to_records
-from ftft_core.comparison.columns import Column, reference_words
+from ftft_core.comparison.columns import Column, fact_words, reference_words
+from ftft_core.comparison.runs import short_model
 from ftft_core.comparison.tables import METRIC_TITLES, MISSING, ROLE_TITLES
 from ftft_core.figures import Theme
 from ftft_core.metrics import HIGHER_IS_BETTER
@@ -23,6 +25,9 @@ from ftft_core.workspace.results import FEW_SEEDS
 ROOMY_COLUMNS = 6
 """Up to this many methods intervals stand in the cells; with more they show on hover."""
 
+TIP_LETTERS = 72
+"""Longest line of what shows on hover."""
+
 TIP_COLUMNS = 9
 """Up to this many methods the table never scrolls, so that what shows on hover may stand over its edge."""
 
@@ -31,6 +36,7 @@ def table_css(theme: Theme) -> str:
     """Return the rules of the table beyond those that all pages share."""
     worse = theme.correctness[0]
     return f"""<style>
+.stApp, .js-plotly-plot text {{ font-variant-ligatures: no-common-ligatures; }}
 .ftft-paper.tips {{ overflow: visible; }}
 .ftft-paper td, .ftft-paper th {{ line-height: 1.32; }}
 .ftft-paper thead th {{ vertical-align: bottom; padding-bottom: 0.4rem; }}
@@ -167,17 +173,45 @@ def _head(column: Column, is_baseline: bool, cells: _Cells) -> str:
     said = f"{column.num_seeds} seed{'s' * (column.num_seeds != 1)}"
     if column.missing:
         said = f"{column.num_seeds} of {column.num_wanted} seeds"
-    key = column.key
-    words = [f"{column.name}: {key.model}, {key.num_layers} layers"]
-    words += [f"reference: {reference_words(key).removeprefix('from ')}"] if key.reference_model else []
-    words += [f"{100 * key.fraction:.4g} % of the training examples"] if key.fraction < 1 else []
-    words += [f"{name.replace('_', ' ')}: {value}" for name, value in column.facts.items() if value is not None]
-    words += [f"runs: {', '.join(cells.report.compared.names.get(run.run_id, run.run_id) for run in column.runs)}"]
-    words += [run.words for run in column.missing]
+    detail_words = _column_words(
+        column, [cells.report.compared.names.get(run.run_id, run.run_id) for run in column.runs]
+    )
     detail = f'<span class="detail">{html.escape(column.detail)}</span>' if column.detail else ""
     detail += '<span class="detail">baseline</span>' if is_baseline else ""
     shown = f'{html.escape(column.title)}{detail}<span class="seeds{" few" * few}">{html.escape(said)}</span>'
-    return cells.tip(shown, [word[:110] for word in words])
+    return cells.tip(shown, detail_words)
+
+
+def _column_words(column: Column, runs: Sequence[str]) -> list[str]:
+    """Say what the runs of a column are, and which."""
+    key, facts = column.key, column.facts
+    own = {name: value for name, value in facts.items() if value is not None and not name.startswith("reference.")}
+    words = [f"{column.name}: {short_model(key.model)}, {key.num_layers} layers"]
+    of_data = ["budget", "stop", "precision", "suite_fingerprint"]
+    words.append(", ".join(fact_words(name, own[name]) for name in of_data if name in own))
+    words.append(", ".join(fact_words(name, value) for name, value in own.items() if name.startswith("training.")))
+    if key.fraction < 1:
+        chosen = [fact_words(name, value) for name, value in own.items() if name.startswith("subset.")]
+        words.append(", ".join([f"{100 * key.fraction:.4g} % of the training examples", *chosen]))
+    if key.reference_model is not None:
+        other = [
+            fact_words(name, value)
+            for name, value in facts.items()
+            if name.startswith("reference.") and value is not None and value != _same_of_run(facts, name)
+        ]
+        words.append(", ".join([f"reference {reference_words(key).removeprefix('from ')}", *other]))
+    known = {"budget", "stop", "precision", "suite_fingerprint"}
+    rest = [name for name in own if name not in known and not name.startswith(("training.", "subset."))]
+    words += [fact_words(name, own[name]) for name in rest]
+    words += [f"runs {', '.join(runs)}"] if runs else []
+    words += [run.words for run in column.missing]
+    return [line for word in words if word for line in textwrap.wrap(word, TIP_LETTERS)]
+
+
+def _same_of_run(facts: Mapping[str, object], name: str) -> object:
+    """Give the run's own value of what a fact says of its reference."""
+    own = name.removeprefix("reference.")
+    return facts.get(own, facts.get(f"training.{own}"))
 
 
 def _cost_rows(report: ComparisonReport, cells: _Cells) -> list[str]:

@@ -203,8 +203,8 @@ class Results(Maps):
     ) -> CostCurves:
         """Give scores against cost: at the looks that runs took at their splits while they trained, and at the end.
 
-        A run's FLOPs are spread evenly over its steps. Snapshots look at some examples of a split; the end is
-        scored on the same ones, so that all points of a curve are of the same examples.
+        A run's FLOPs are spread evenly over its steps. Snapshots look at some examples of a split; where there are
+        any, the end is scored on the same examples, so that all points of a curve are of the same ones.
 
         :raises InputError: for an unknown metric or role.
         """
@@ -216,11 +216,12 @@ class Results(Maps):
             looks = comparing_store.read_scores_on_the_way(connection, report.suite, metric)
         splits = [split.name for split in report.compared.splits if split.role == role]
         looks = looks[looks["split"].isin(splits)]
+        as_looks = role != "dev" and len(looks) > 0  # dev is always looked at whole
         rows: list[tuple[object, ...]] = []
         num_examples: dict[str, int] = {}
         for column in report.columns:
             for run in column.runs:
-                ends = [_end_score(run, split, role, metric, report.compared, num_examples) for split in splits]
+                ends = [_end_score(run, split, report.compared, num_examples, metric, as_looks) for split in splits]
                 if not splits or any(value is None for value in ends):
                     continue
                 own, steps = report.compared.own_flops.get(run.run_id), report.compared.steps.get(run.run_id)
@@ -280,13 +281,19 @@ def _baseline_column(report: ComparisonReport, with_curves: set[str]) -> str | N
 
 
 def _end_score(
-    run: RunResult, split: str, role: str, metric: str, compared: ComparedRuns, num_examples: dict[str, int]
+    run: RunResult,
+    split: str,
+    compared: ComparedRuns,
+    num_examples: dict[str, int],
+    metric: str,
+    as_looks: bool,
 ) -> float | None:
+    """Score the kept model on a split, or on those of its examples that looks on the way were of."""
     given = run.predictions.get(split)
     if given is None or not len(given.labels):
         return None
     label_map = next(each.label_map for each in compared.splits if each.name == split)
-    rows = np.arange(len(given.labels)) if role == "dev" else snapshot_rows(len(given.labels))
+    rows = snapshot_rows(len(given.labels)) if as_looks else np.arange(len(given.labels))
     num_examples[split] = len(rows)
     values, gold, _ = probabilities_and_gold(given.logits[rows], given.labels[rows], compared.labels, label_map)
     return METRICS[metric](values, gold)

@@ -1,0 +1,260 @@
+"""The comparison page: what it says, marks, links and refuses, without a browser."""
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest
+
+from ftft_core.comparison.pairs import mcnemar
+from ftft_core.figures import LIGHT
+from ftft_core.ui.compare_charts import front_points, reach_words
+from ftft_core.ui.compare_examples import examples_markup, outcome_words
+from ftft_core.ui.compare_export import seeds_csv
+from ftft_core.ui.compare_notes import COVERAGE, seeds_markup
+from ftft_core.ui.compare_pair import default_pins, groups_words, ordered_groups, summary_markup
+from ftft_core.ui.paper_table import comparison_table
+from tests.compare_workspace import AWKWARD, SUITE, Made, make_compare_workspace
+
+APP = Path(__file__).parents[1] / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def _app_decides_on_pages(monkeypatch):
+    """AppTest forgets before every run that app.py calls `st.navigation`, and would run the page alone."""
+    original = PagesManager.__init__
+
+    def remember(self, *values, **options):
+        original(self, *values, **options)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", remember)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return make_compare_workspace(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def report(workspace):
+    return workspace.compare(SUITE)
+
+
+@pytest.fixture
+def app(workspace, monkeypatch):
+    monkeypatch.setenv("FTFT_WORKSPACE", str(workspace.folder))
+    return AppTest.from_file(str(APP), default_timeout=60)
+
+
+def open_compare(app, **address):
+    for name, value in {"suite": SUITE, **address}.items():
+        app.query_params[name] = value
+    page = app.switch_page("pages/compare.py").run()
+    assert not page.exception
+    return page
+
+
+def written(page):
+    said = [element.value for element in page.markdown]
+    return "\n".join([*said, *(element.proto.body for element in page.get("html"))])
+
+
+def words(markup):
+    """What a table says, cell by cell, without what shows on hover."""
+    seen = re.sub(r'<span class="tipbox">.*?</span>', "", markup, flags=re.DOTALL)
+    cells = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", seen, flags=re.DOTALL)
+    return [html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", cell)).strip()) for cell in cells]
+
+
+def test_the_page_concludes_warns_and_shows_the_table(app):
+    page = open_compare(app)
+    said = written(page)
+    assert "ftft reaches" in said
+    assert "erm (learning rate 2e-05) has 2 seeds. Under 3 seeds" in said
+    assert "3 of 4 seeds" in said
+    assert COVERAGE.split(":")[0] in said
+    assert "is reached by ftft at" in said
+    assert not page.error
+
+
+def test_the_table_has_methods_in_columns_splits_in_rows_and_costs_below(report):
+    said = words(comparison_table(report, "accuracy", LIGHT))
+    assert said[:6] == [
+        "", "erm learning rate 5e-05 baseline 3 seeds", "erm learning rate 2e-05 2 seeds", "erm_matched 3 seeds",
+        "ftft 3 of 4 seeds", "random 3 seeds",
+    ]  # fmt: skip
+    places = [said.index(name) for name in ("In distribution", "forum", "Out of distribution", "news", "average")]
+    assert places == sorted(places)
+    start = said.index("FLOPs")
+    assert said[start : start + 6] == [
+        "FLOPs", "100 % 60 TFLOP", "100 % 60 TFLOP", "48 % 29 TFLOP", "47 % 28 TFLOP", "33 % 20 TFLOP",
+    ]  # fmt: skip
+    row = report.rows[(report.rows["method"] == "ftft") & (report.rows["split"] == "news")].iloc[0]
+    cell = said[said.index("news") + 4]
+    assert cell.startswith(f"{100 * row['mean']:.1f} ± {100 * row['std']:.1f}")
+    assert f"[{100 * row['delta_low']:+.1f}".replace("-", "−") in cell
+
+
+def test_a_mark_stands_exactly_where_the_corrected_interval_excludes_zero(report):
+    table = comparison_table(report, "accuracy", LIGHT)
+    chosen = report.rows["metric"] == "accuracy"
+    averages = report.comparison.averages
+    averages = averages[(averages["metric"] == "accuracy") & (averages["role"] == "out_of_distribution")]
+    excluding = (averages["delta_low"] > 0) | (averages["delta_high"] < 0)
+    tests = int(report.comparison.marks[chosen]["marked"].sum()) + int((excluding & averages["has_seed_noise"]).sum())
+    assert len(re.findall(r'class="delta (?:better|worse)"', table)) == tests > 0
+    assert len(re.findall(r"\d\*", table)) == tests
+
+
+def test_every_number_says_which_runs_and_seeds_it_is_of(report):
+    tips = re.findall(r'<span class="tipbox">(.*?)</span>', comparison_table(report, "accuracy", LIGHT), re.DOTALL)
+    (news,) = [tip for tip in tips if tip.startswith("ftft, news: accuracy")]
+    lines = html.unescape(news).splitlines()
+    assert [line.split()[:2] + line.split()[-1:] for line in lines[1:4]] == [
+        ["seed", str(seed), f"ftft-{seed}"] for seed in range(3)
+    ]
+    assert lines[4] == "seed 3 failed: the disk is full"
+    assert lines[5].startswith("+") or lines[5].startswith("−")
+    (flops,) = [tip for tip in tips if "reference and selecting 8 TFLOP" in tip]
+    assert "its own runs 20 TFLOP" in flops
+
+
+def test_a_column_says_what_its_runs_are(report):
+    tips = re.findall(r'<span class="tipbox">(.*?)</span>', comparison_table(report, "accuracy", LIGHT), re.DOTALL)
+    (head,) = [html.unescape(tip) for tip in tips if tip.startswith("ftft: mini-lm, 6 layers")]
+    assert "120 steps, whole budget" in head
+    assert "33.33 % of the training examples, ambiguous" in head
+    assert "reference mini-lm, 2 layers, reference 3 epochs" in head.replace("\n", " ")
+    assert "runs ftft-0, ftft-1, ftft-2" in head
+
+
+def test_what_is_missing_is_shown(tmp_path):
+    made = [
+        Made("random", 1, 20, seeds=(0,), subset="random-{seed}", snapshots=0),
+        Made("focal", 1, 60, (), failed=(0,)),
+    ]
+    report = make_compare_workspace(tmp_path, made).compare(SUITE)
+    table = comparison_table(report, "macro_f1", LIGHT)
+    said = words(table)
+    assert said[1:3] == ["random 1 seed", "focal 0 of 1 seeds"]
+    assert said[said.index("news") + 2] == "–"
+    assert "seed 0 failed: the disk is full" in table
+    assert "random has 1 seed" in seeds_markup(report)
+    assert front_points(report, "accuracy").empty
+    assert any("no &#x27;erm&#x27; run" in html.escape(note) for note in report.notes)
+
+
+def test_with_many_methods_intervals_move_to_the_hover_and_nothing_is_cut(tmp_path):
+    names = ("erm", "focal")
+    made = [
+        Made(name, 1, 60, seeds=(0,), snapshots=0, training={"batch_size": 8 * size}, suffix=f"-{size}")
+        for name in names
+        for size in range(1, 6)
+    ]
+    report = make_compare_workspace(tmp_path, made).compare(SUITE)
+    assert len(report.columns) == 10
+    table = comparison_table(report, "accuracy", LIGHT)
+    assert 'class="ftft-paper dense"' in table
+    assert 'class="interval"' not in table
+    assert 'title="focal (batch of 8), news: accuracy' in table
+
+
+def test_points_of_the_front_and_words_of_the_curves(workspace, report):
+    points = front_points(report, "accuracy").set_index("name")
+    assert points.loc["ftft", "cost_share"] == pytest.approx(28 / 60)
+    assert points.loc["ftft", "on_front"]
+    assert not points.loc["erm_matched", "on_front"]
+    curves = workspace.cost_curves(report)
+    said = reach_words(report, curves, list(report.columns), "accuracy", "out of distribution")
+    share = curves.reach.set_index("column").loc[report.column("ftft").column, "share"]
+    assert f"ftft at {100 * share:.0f} %" in said[0]
+    assert "Not reached by" in said[1]
+    assert "200 of news" in said[2]
+
+
+def test_the_summary_of_a_pair_counts_what_was_won_and_lost(workspace, report):
+    pair = workspace.compare_pair(report, *default_pins(report), "news")
+    counts = pair.counts()
+    said = re.sub(r"<[^>]+>", "", summary_markup(pair, "ftft", "<i>erm</i>", "accuracy", LIGHT))
+    assert said.startswith(f"Of 200 examples only ftft is right in most seeds on {counts['won']}, only")
+    assert "&lt;i&gt;erm&lt;/i&gt; on" in said
+    assert f"p = {mcnemar(counts['won'], counts['lost']):.2f}"[:8] in said
+
+
+def test_pins_are_ftft_against_the_baseline_unless_asked_otherwise(report):
+    assert default_pins(report) == (report.column("ftft").column, report.columns[0].column)
+
+
+def test_groups_are_ordered_and_counted(workspace, report):
+    pair = workspace.compare_pair(report, *default_pins(report), "checks")
+    groups = pair.groups[pair.groups["metric"] == "accuracy"]
+    by_delta = ordered_groups(groups, "delta")["delta"]
+    assert by_delta.is_monotonic_decreasing
+    assert list(ordered_groups(groups, "name")["group"]) == sorted(groups["group"])
+    ahead = int((groups["delta"] > 0).sum())
+    assert groups_words(groups, "ftft", "erm").startswith(f"ftft is ahead in {ahead}, erm in")
+
+
+def test_the_address_sets_score_baseline_pins_and_split(app, report):
+    second = report.column("random").column
+    page = open_compare(app, metric="ece", baseline="erm_matched", second=second, split="checks")
+    assert page.selectbox(key="compare.metric").value == "ece"
+    assert page.selectbox(key="compare.baseline").value == "erm_matched"
+    assert page.selectbox(key="compare.second").value == second
+    assert page.selectbox(key="compare.split").value == "checks"
+    assert "lower is better" in written(page)
+    assert not page.warning
+
+
+def test_what_a_link_cannot_show_is_said(app):
+    page = open_compare(app, metric="bleu", first="jtt-123456")
+    said = [warning.value.replace("\\", "") for warning in page.warning]
+    assert any("The link's metric: received 'bleu'; there is accuracy, macro_f1, ece." in each for each in said)
+    assert any("The link's first: received 'jtt-123456'" in each for each in said)
+    assert page.selectbox(key="compare.metric").value == "accuracy"
+
+
+def test_choosing_changes_the_page_and_the_address(app, report):
+    page = open_compare(app)
+    random = report.column("random").column
+    page.selectbox(key="compare.second").select(random).run()
+    assert page.query_params["second"] == random
+    assert "random" in written(page).split('data-testid="pair-summary"')[1]
+    page.selectbox(key="compare.metric").select("macro_f1").run()
+    assert page.query_params["metric"] == "macro_f1"
+    assert page.query_params["second"] == random
+    page.selectbox(key="compare.metric").select("accuracy").run()
+    assert "metric" not in page.query_params
+
+
+def test_one_method_against_itself_says_so(app, report):
+    erm = report.columns[0].column
+    page = open_compare(app, first=erm, second=erm)
+    assert "Both are the same method" in written(page)
+
+
+def test_examples_are_words_as_they_stand(workspace, report):
+    pair = workspace.compare_pair(report, *default_pins(report), "checks")
+    frames = [workspace.pair_examples(report, pair, outcome, search="<img")[1] for outcome in pair.counts()]
+    (rows,) = [frame for frame in frames if len(frame)]
+    markup = examples_markup(rows, ("ftft", "<b>erm</b>"), SUITE)
+    assert html.escape(AWKWARD) in markup
+    assert "<img" not in markup
+    assert "<b>erm" not in markup
+
+
+def test_outcomes_are_named_with_their_numbers():
+    counts = {"won": 1234, "lost": 5, "both_wrong": 6, "both_right": 7}
+    assert list(outcome_words(counts, ("ftft", "erm")).values()) == [
+        "only ftft right  1,234", "only erm right  5", "both wrong  6", "both right  7",
+    ]  # fmt: skip
+
+
+def test_every_seed_s_score_can_be_taken_away(report):
+    lines = seeds_csv(report).splitlines()
+    assert lines[0] == "method,run,run_id,seed,split,role,metric,value"
+    assert len(lines) == 1 + 14 * 5 * 3
+    assert any(line.startswith("erm (learning rate 2e-05),erm-slow-0,") for line in lines)
