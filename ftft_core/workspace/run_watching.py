@@ -93,7 +93,8 @@ class RunWatching(Plans):
         # Those of the kept model, once they are there: it may be older than the latest.
         latest = next((record for record in dev if record.get("final")), dev[-1] if dev else {})
         is_over = state["status"] == "finished"
-        seconds, expected = progress.get("train_seconds"), self.expected(folder.run_id)
+        seconds, num_seen = progress.get("train_seconds"), progress.get("examples_seen")
+        expected = self.expected(folder.run_id)
         memory_mib = state.get("peak_memory_mib") or progress.get("peak_memory_mib")
         return RunProgress(
             status=state["status"],
@@ -109,7 +110,7 @@ class RunWatching(Plans):
             seconds_elapsed=seconds,
             dev_scores={str(name): float(latest[name]) for name in METRICS if name in latest},
             updated_at=progress.get("updated_at"),
-            examples_per_second=progress["examples_seen"] / seconds if seconds else None,
+            examples_per_second=num_seen / seconds if seconds and num_seen is not None else None,
             memory_bytes=None if memory_mib is None else memory_mib * 2**20,
             resumed_from_step=state.get("resumed_from_step"),
             can_resume=state["status"] in RESUMABLE and bool(folder.checkpoints()),
