@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,11 +19,36 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.queued_runs import Training, wait_until
+from ftft_core.jobs.queue import child_environment
+from tests.queued_runs import DEADLINE_SECONDS, Training, wait_until
 
 NUM_KILLS = int(os.environ.get("FTFT_KILLS", "3"))
 LATEST_SECONDS = 3.0
 STEPS = 100
+
+DYING_WORKER = """
+import os, signal, sys
+from pathlib import Path
+from ftft_core.jobs import Queue, work_off
+from ftft_core.run_folder import RunFolder
+
+claim, moment = RunFolder.claim, sys.argv[2]
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def claim_and_die(folder, *arguments, **facts):
+    if moment == "before_claim":
+        die()
+    claim(folder, *arguments, **facts)
+    if moment == "after_claim":
+        die()
+
+RunFolder.claim = claim_and_die
+queue = Queue(Path(sys.argv[1]))
+work_off(queue, say=lambda line: die() if "starts on" in line else None)
+"""
+"""A worker that kills itself at one moment of starting a run."""
 
 
 @pytest.fixture
@@ -66,6 +94,32 @@ def test_a_worker_killed_at_any_moment_costs_no_run_anything(training: Training)
 
     for name in names:
         training.wait_for(name, "finished")
+    check_trained_once(training, names)
+
+
+def test_a_worker_killed_while_it_starts_a_run_leaves_no_training_that_nobody_knows(training: Training) -> None:
+    queue = training.workspace._queue
+    with queue.working():  # No worker but those that are to be killed.
+        training.submit("fragile", STEPS)
+    folder = training.workspace.run_folder("fragile")
+    statuses = []
+    for moment in ("before_claim", "after_claim", "after_go"):
+        command = [sys.executable, "-c", DYING_WORKER, str(training.workspace.folder), moment]
+        died = subprocess.run(command, env=child_environment(), timeout=DEADLINE_SECONDS)
+        assert died.returncode == -signal.SIGKILL, moment
+        written = folder.read_state()["status"]
+        if moment != "after_go":
+            wait_until(lambda: not processes_of(training.workspace.folder), "what was started has given up")
+        statuses.append((written, queue.settle(folder)["status"]))
+    # Claimed and never told to begin, it is back in the queue; once told to, it trains on without a worker.
+    assert statuses == [("queued", "queued"), ("running", "queued"), ("running", "running")]
+    training.wait_for("fragile", "finished")
+    check_trained_once(training, ["fragile"])
+
+
+def check_trained_once(training: Training, names: list[str]) -> None:
+    """See that runs have finished, were trained by one process each, and left nothing behind."""
+    workspace = training.workspace
     wait_until(lambda: not processes_of(workspace.folder), "no process is left")
     workspace.sync()
     for name in names:
@@ -81,6 +135,6 @@ def test_a_worker_killed_at_any_moment_costs_no_run_anything(training: Training)
         assert not folder.outbox_files(), name
     half_written = [path for path in workspace.folder.rglob(".*") if path.name.endswith(".new")]
     assert half_written == []
-    assert not workspace._queue.worker_file.exists()
+    assert workspace._queue.worker() is None
     assert not workspace._queue.starting.exists()
     assert workspace.health()["problems"] == []
