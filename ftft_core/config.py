@@ -14,8 +14,8 @@ from typing import Any, Literal, Self, TypeVar
 import pydantic
 from pydantic import Field, model_validator
 
-from ftft_core import methods
 from ftft_core.errors import InputError, one_of, unknown
+from ftft_core.methods import METHODS as ALL_METHODS
 
 Precision = str
 """One of `PRECISIONS`."""
@@ -113,7 +113,7 @@ class BudgetConfig(Config):
         return max(1, round(self.epochs * math.ceil(num_examples / batch_size)))
 
 
-METHODS = {name: method.words for name, method in methods.METHODS.items()}
+METHODS = {name: method.words for name, method in ALL_METHODS.items()}
 """What a run can be part of; the name says how its data and budget were chosen (see `metrics` in the docs)."""
 
 

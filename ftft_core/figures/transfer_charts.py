@@ -104,8 +104,12 @@ def agreement_figure(
                          line={"color": theme.accent, "width": 2})  # fmt: skip
     for end, said in ((0, f"chance {chance:.2f}"), (1, _end_words(high, ceiling, known))):
         side = "right" if end else "left"
-        figure.add_annotation(x=end, y=0, xref="paper", yref="paper", xanchor=side, yanchor="top", yshift=-20, text=said,
-                              showarrow=False, font={"color": theme.muted, "size": 12})  # fmt: skip
+        figure.add_annotation(
+            {"x": end, "y": 0, "xref": "paper", "yref": "paper", "xanchor": side, "yanchor": "top", "yshift": -20},
+            text=said,
+            showarrow=False,
+            font={"color": theme.muted, "size": 12},
+        )
     figure.update_layout(_matrix_layout(names, numbers, what, theme, sizes, with_names))
     return figure
 

@@ -32,8 +32,8 @@ class CurriculumOrder(BatchOrder):
     An epoch has as many steps as without a curriculum. Each step draws from the pool as it is then, or was a few steps
     before: of its examples those that this epoch saw least often, at random. So no example of the pool is favoured, an
     epoch sees every example once if the pool grows fast enough, and epochs that begin with all examples are those of
-    `BatchOrder`. Others see some examples twice and some never, and count in no data map. Linear growth is that of Platanios et al. 2019,
-    whose first pool is smaller.
+    `BatchOrder`. Others see some examples twice and some never, and count in no data map. Linear growth is that of
+    Platanios et al. 2019, whose first pool is smaller.
     """
 
     ranks: NDArray[np.int64]
