@@ -37,19 +37,8 @@ def draw_tools(
         if is_open and status != "finished":
             st.button(actions.MAP, key=f"map.{run_id}", on_click=actions.choose, disabled=not to_map,
                       args=(run_id, "pages/data_map.py"), help=_map_help(run, status))  # fmt: skip
-        if status in ("queued", "running"):
-            st.button("Cancel", key=f"cancel.{run_id}", on_click=actions.cancel, args=(run_id,))
-        elif status == "finished":
-            page = "pages/data_map.py" if to_map else "pages/compare.py"
-            st.button(actions.MAP if to_map else actions.COMPARE, key=f"show.{run_id}", on_click=actions.choose,
-                      args=(run_id, page))  # fmt: skip
-            if to_map and run["method"] != "reference":
-                menu.append(actions.COMPARE)
-        elif progress.can_resume:
-            st.button("Resume", key=f"resume.{run_id}", on_click=actions.resume, args=(run_id,))
-            menu.append(actions.AGAIN)
-        else:
-            st.button("Try again", key=f"retry.{run_id}", on_click=actions.retry, args=(run_id,))
+        with st.container(key=f"run-do-{run_id}", width="content"):
+            menu += _draw_likeliest(run, progress)
         if not is_open and to_map and status not in ("finished", "queued"):
             menu.append(actions.MAP)
         if status != "running":
@@ -57,6 +46,28 @@ def draw_tools(
         key = f"run-menu-{run_id}"
         st.menu_button("More", menu, icon=":material/more_horiz:", key=key, type="tertiary", help="More",
                        on_click=actions.pick, args=(run_id, name, key))  # fmt: skip
+
+
+def _draw_likeliest(run: Run, progress: RunProgress) -> list[str]:
+    """Draw the button that is likeliest pressed, and give what goes into the menu instead.
+
+    When a run's state changes, the browser keeps the old button beside the new one for a moment: all stand in one
+    place, so that nothing moves away under the pointer.
+    """
+    run_id, to_map = str(run["run_id"]), bool(run["counted_epochs"])
+    if progress.status in ("queued", "running"):
+        st.button("Cancel", key=f"cancel.{run_id}", on_click=actions.cancel, args=(run_id,))
+    elif progress.status == "finished":
+        page = "pages/data_map.py" if to_map else "pages/compare.py"
+        st.button(actions.MAP if to_map else actions.COMPARE, key=f"show.{run_id}", on_click=actions.choose,
+                  args=(run_id, page))  # fmt: skip
+        return [actions.COMPARE] if to_map and run["method"] != "reference" else []
+    elif progress.can_resume:
+        st.button("Resume", key=f"resume.{run_id}", on_click=actions.resume, args=(run_id,))
+        return [actions.AGAIN]
+    else:
+        st.button("Try again", key=f"retry.{run_id}", on_click=actions.retry, args=(run_id,))
+    return []
 
 
 def _map_help(run: Run, status: str) -> str:

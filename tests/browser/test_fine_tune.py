@@ -139,10 +139,10 @@ def test_runs_that_wait_are_reordered_duplicated_removed_and_brought_back(tab: A
     pick(tab, first, "Remove")
     tab.get_by_text("first was moved to the trash").wait_for()
     assert first not in set(app.workspace.runs()["run_id"])
-    tab.locator(f".st-key-undo\\.{first} button").click()
+    tab.locator(f".st-key-undo-{first} button").click()
     tab.locator(f".st-key-run-line-{first}").wait_for()
     assert app.workspace.run(first)["status"] in ("cancelled", "queued")
-    tab.locator(f".st-key-cancel\\.{second} button").click()
+    tab.locator(f".st-key-cancel-{second} button").click()
     tab.locator(f".st-key-run-line-{second} .how", has_text="cancelled").wait_for()
     app.workspace.cancel(long)
 
