@@ -17,7 +17,6 @@ from ftft_core.figures import (
     loss_figure,
     plain,
     quartile_figure,
-    robustness_cost_figure,
     theme_named,
     words,
 )
@@ -101,17 +100,6 @@ def test_loss_figure_leaves_out_steps_without_a_loss():
     losses, dev = loss_figure(history, LIGHT).data
     assert list(losses.y) == [0.7, 0.5]
     assert list(dev.y) == [0.8]
-
-
-def test_the_front_is_drawn_from_cheap_to_dear():
-    points = pd.DataFrame(
-        {"method": ["erm", "ftft", "hard"], "score": [0.6, 0.7, 0.5], "cost_share": [1.0, 0.5, 0.7],
-         "on_front": [True, True, False]}
-    )  # fmt: skip
-    front, dominated, best = robustness_cost_figure(points, LIGHT, baseline="erm").data
-    assert list(front.x) == [0.5, 1.0]
-    assert list(dominated.text) == ["hard"]
-    assert list(best.marker.symbol) == ["diamond", "circle"]
 
 
 def test_an_empty_figure_says_why():

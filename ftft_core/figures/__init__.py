@@ -9,7 +9,6 @@ from ftft_core.figures.charts import (
     empty_figure,
     loss_figure,
     quartile_figure,
-    robustness_cost_figure,
     slider_histogram_figure,
 )
 from ftft_core.figures.map_colours import LABEL_COLUMNS, MapColours, map_colours
@@ -44,7 +43,6 @@ __all__ = [
     "map_places",
     "plain",
     "quartile_figure",
-    "robustness_cost_figure",
     "scores_figure",
     "shares_figure",
     "slider_histogram_figure",

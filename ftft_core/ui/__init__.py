@@ -22,7 +22,6 @@ from ftft_core.ui.frame import (
 from ftft_core.ui.map_controls import draw_controls
 from ftft_core.ui.maps import Seen, draw_maps
 from ftft_core.ui.panel import draw_panel
-from ftft_core.ui.paper_table import comparison_table
 
 __all__ = [
     "START",
@@ -30,7 +29,6 @@ __all__ = [
     "Seen",
     "as_text",
     "chosen",
-    "comparison_table",
     "draw_controls",
     "draw_examples",
     "draw_frame",

@@ -53,13 +53,12 @@ def table_css(theme: Theme) -> str:
 .ftft-paper .delta .interval {{ font-weight: 400; font-size: 0.94em; }}
 .ftft-paper.dense th, .ftft-paper.dense td {{ padding-left: 0.3rem; padding-right: 0.3rem; font-size: 0.93em; }}
 .ftft-paper .tip {{ position: relative; cursor: default; display: inline-block; }}
-.ftft-paper .tip > .tipbox {{ visibility: hidden; opacity: 0; position: absolute; z-index: 30; right: -0.5rem;
+.ftft-paper .tip > .tipbox {{ display: none; position: absolute; z-index: 30; right: -0.5rem;
   top: calc(100% + 2px); background: {theme.background}; border: 1px solid var(--ftft-line); border-radius: 4px;
   box-shadow: 0 4px 14px rgba(0, 0, 0, 0.18); padding: 0.5rem 0.7rem; text-align: left; white-space: pre;
-  font-weight: 400; font-size: 0.8rem; line-height: 1.45; color: {theme.text}; pointer-events: none;
-  transition: opacity 0.12s 0.15s; }}
-.ftft-paper th .tip > .tipbox {{ right: auto; left: 50%; transform: translateX(-50%); }}
-.ftft-paper .tip:hover > .tipbox, .ftft-paper .tip:focus > .tipbox {{ visibility: visible; opacity: 1; }}
+  font-weight: 400; font-size: 0.8rem; line-height: 1.45; color: {theme.text}; pointer-events: none; }}
+.ftft-paper tr > :nth-child(-n+4) .tip > .tipbox {{ right: auto; left: 0; }}
+.ftft-paper .tip:hover > .tipbox, .ftft-paper .tip:focus > .tipbox {{ display: block; }}
 .ftft-paper .tip:focus {{ outline: 1px dotted var(--ftft-muted); outline-offset: 2px; }}
 </style>"""
 

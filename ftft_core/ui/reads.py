@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from ftft_core.modeling.checkpoints import PACKAGED_MODELS
-from ftft_core.workspace import ComparisonReport, Workspace
+from ftft_core.workspace import Workspace
 
 FOLDER_VARIABLE = "FTFT_WORKSPACE"
 DEFAULT_FOLDER = "workspace"
@@ -82,16 +82,6 @@ def data_map(run: dict[str, Any], *, epochs: int | None) -> pd.DataFrame:
     return _data_map(str(workspace_folder()), str(run["run_id"]), str(run["counted_epochs"]), epochs)
 
 
-def compare(suite: str, *, baseline: str) -> ComparisonReport:
-    """Compare a suite's finished runs; kept until one of them changes.
-
-    :raises FTFTError: as `Workspace.compare`.
-    """
-    listed = runs(suite)
-    finished = listed.loc[listed["status"] == "finished", ["run_id", "finished_at"]]
-    return _compare(str(workspace_folder()), finished.to_csv(index=False), suite, baseline)
-
-
 @st.cache_data(show_spinner=False, max_entries=16)
 def _runs(folder: str, state: str, suite: str | None) -> pd.DataFrame:
     return _workspace(folder).runs(suite)
@@ -120,11 +110,6 @@ def _suite_labels(folder: str, state: str, suite: str) -> tuple[str, ...]:
 @st.cache_resource(show_spinner="Computing the map", max_entries=8)
 def _data_map(folder: str, run_id: str, counted: str, epochs: int | None) -> pd.DataFrame:
     return _workspace(folder).data_map(run_id, epochs=epochs)
-
-
-@st.cache_resource(show_spinner="Comparing the runs", max_entries=16)
-def _compare(folder: str, finished: str, suite: str, baseline: str) -> ComparisonReport:
-    return _workspace(folder).compare(suite, baseline=baseline)
 
 
 def known_models() -> list[str]:
