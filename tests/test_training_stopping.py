@@ -12,8 +12,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from ftft_core.cli.runs import _run_config
-from ftft_core.config import RunConfig
+from ftft_core.cli.runs import _run_values
+from ftft_core.config import RunConfig, parse
 from ftft_core.dynamics import DynamicsRecorder
 from ftft_core.errors import InputError
 from ftft_core.training import evaluating
@@ -71,12 +71,13 @@ def config_of(**values: Any) -> RunConfig:
 
 def test_flags_of_stopping() -> None:
     given = {"suite": "s", "model": "m", "stop": "patience", "patience": "2", "min_improvement": "0.01"}
-    config = _run_config({**given, "stop_metric": "macro_f1", "evaluate_every": "10", "snapshots": "5", "subset": None})
+    given |= {"stop_metric": "macro_f1", "evaluate_every": "10", "snapshots": "5"}
+    config = parse(RunConfig, _run_values({**given, "subset": None}), what="The run")
     expected = {"patience": 2, "evaluate_every": 10, "min_improvement": 0.01, "stop_metric": "macro_f1"}
     assert config.stop_values == {"stop": "patience", **expected}
     assert config.training.snapshots == 5
     with pytest.raises(InputError, match="No stop was given, but only stop patience knows patience; leave out one or"):
-        _run_config({"suite": "s", "model": "m", "patience": "2"})
+        parse(RunConfig, _run_values({"suite": "s", "model": "m", "patience": "2"}), what="The run")
 
 
 # -- patience ----------------------------------------------------------------------------------------------------------
