@@ -26,9 +26,7 @@ def app(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]
     workspace.add_suite("reviews", write_suite_files(folder / "suite", num_train=480))
     with running_app(workspace) as running:
         yield running
-    for run in workspace.queue()["run_id"]:
-        workspace.cancel(run)
-    wait_until(lambda: workspace.queue().empty)
+    stop_all(workspace)
 
 
 @pytest.fixture
@@ -50,6 +48,12 @@ def wait_until(happened: Callable[[], object]) -> None:
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.1)
+
+
+def stop_all(workspace: Workspace) -> None:
+    for run in workspace.queue()["run_id"]:
+        workspace.cancel(run)
+    wait_until(lambda: workspace.queue().empty)
 
 
 def percent(tab: Any) -> int:
@@ -100,14 +104,14 @@ def test_a_run_is_started_watched_left_cancelled_resumed_and_compared(
     assert app.workspace.run(run)["status"] == "cancelled"
     again.get_by_role("button", name="Resume").click()
     again.locator(".ftft-state", has_text="It went on from step").wait_for()
-    again.locator(".ftft-state", has_text=re.compile("^Finished")).wait_for()
+    again.locator(".ftft-state", has_text=re.compile("^Finished")).wait_for(timeout=4000 * SECONDS)
     assert app.workspace.run(run)["resumed_from_step"] > 0
     assert app.workspace.run(run)["num_optimizer_steps"] == EPOCHS * 30
     assert again.locator(".js-plotly-plot").count() == 2
 
     # And it stands in the comparison.
     again.get_by_role("link", name="Compare").click()
-    again.locator(".ftft-paper th", has_text="erm").wait_for()
+    again.get_by_text("erm reaches").first.wait_for()
     assert again.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     again.close()
 
@@ -119,6 +123,7 @@ def test_runs_that_wait_are_reordered_duplicated_removed_and_brought_back(tab: A
                       budget=BudgetConfig(max_steps=100_000), training=TrainingConfig(**training))
         )  # fmt: skip
 
+    stop_all(app.workspace)
     long = submit("long", 1)
     first, second = submit("first", 2), submit("second", 3, learning_rate=3e-4, batch_size=8)
     tab.locator(f".st-key-run-line-{second} .how", has_text="2nd in line").wait_for()
