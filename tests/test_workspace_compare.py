@@ -1,10 +1,13 @@
 """Comparisons over a workspace's runs: what is averaged, what is missing, pairs, curves and pages of examples."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from ftft_core.cli import main
 from ftft_core.comparison.pairs import OUTCOMES
 from ftft_core.errors import InputError
 from ftft_core.selection import Recipe
@@ -215,3 +218,15 @@ def test_unknown_things_are_refused_with_what_there_is(workspace, report):
         workspace.pair_examples(report, pair, "draw")
     with pytest.raises(InputError, match="offset: received -1"):
         workspace.pair_examples(report, pair, "won", offset=-1)
+
+
+def test_two_methods_are_compared_from_the_command_line_too(workspace, report, capsys):
+    words = ["compare", "--workspace", str(workspace.folder), "--suite", SUITE, "--pair", "ftft", "erm"]
+    assert main([*words, "--split", "checks", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    pair = workspace.compare_pair(report, "ftft", "erm", "checks")
+    assert said["counts"] == pair.counts()
+    assert said["confusions"]["first"] == pair.first.confusion.tolist()
+    assert len(said["groups"]) == 5 * 3
+    assert main(words) == 2
+    assert "--pair A B and --split go together" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ftft_core.cli.output import print_json, print_table, print_text, say, write
 from ftft_core.cli.runs import detach_option
 from ftft_core.cli.watching import Watcher
 from ftft_core.comparison import to_csv, to_latex, to_markdown, to_records
+from ftft_core.comparison.pairs import Pair, mcnemar
 from ftft_core.config import METHODS
 from ftft_core.errors import InputError, RunError, unknown
 from ftft_core.experiments import Recipe, plan_experiment, prepare_demo, read_recipe, run_experiment, stop_experiment
@@ -101,12 +103,22 @@ def _detach(settings: Settings, arguments: list[str]) -> None:
 @click.option("--suite", required=True, metavar="TEXT", help="The suite whose finished runs are compared.")
 @click.option("--baseline", default="erm", show_default=True, metavar="METHOD", help="What differences are taken to.")
 @click.option("--out", metavar="FILE", help="Write the comparison to a .csv, .md or .tex file.")
+@click.option("--pair", nargs=2, metavar="A B", help="Compare these two methods point by point, on --split.")
+@click.option("--split", metavar="TEXT", help="The split that --pair is about.")
 @pass_settings
-def compare(settings: Settings, suite: str, baseline: str, out: str | None) -> None:
+def compare(
+    settings: Settings, suite: str, baseline: str, out: str | None, pair: tuple[str, str] | None, split: str | None
+) -> None:
     """Compare methods in and out of distribution, with 95 % intervals and what each cost."""
     if baseline not in METHODS:
         raise InputError(f"--baseline: {unknown('method', baseline, METHODS)}")
-    report = settings.open().compare(suite, baseline=baseline)
+    if (pair is None) != (split is None) or (pair is not None and out is not None):
+        raise InputError("--pair A B and --split go together, and without --out; give both, or neither.")
+    workspace = settings.open()
+    report = workspace.compare(suite, baseline=baseline)
+    if pair is not None and split is not None:
+        _print_pair(settings, workspace.compare_pair(report, *pair, split), pair)
+        return
     if out is not None:
         path = write_whole(out, _REPORT_WRITERS, report)
         say(f"The comparison was written to {path}.")
@@ -116,11 +128,43 @@ def compare(settings: Settings, suite: str, baseline: str, out: str | None) -> N
         _print_report(report)
 
 
+def _print_pair(settings: Settings, pair: Pair, names: tuple[str, str]) -> None:
+    counts = pair.counts()
+    p_value = mcnemar(counts["won"], counts["lost"])
+    if settings.as_json:
+        print_json(
+            {
+                "split": pair.split,
+                "labels": pair.labels,
+                "counts": counts,
+                "mcnemar_p": p_value,
+                "differences": {metric: asdict(found) for metric, found in pair.differences.items()},
+                "confusions": {side: getattr(pair, side).confusion.tolist() for side in ("first", "second")},
+                "groups": to_records(pair.groups),
+            }
+        )
+        return
+    first, second = names
+    found = pair.differences["accuracy"]
+    print_text(
+        f"{pair.split}: of {len(pair.gold):,} examples only {first} is right in most seeds on {counts['won']:,}, only "
+        f"{second} on {counts['lost']:,} (McNemar's exact p = {p_value:.3g}); difference in accuracy "
+        f"{100 * found.delta:+.1f} points, 95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}."
+    )
+    groups = pair.groups[pair.groups["metric"] == "accuracy"]
+    if len(groups):
+        print_text("")
+        columns = ["group", "num_examples", "first", "second", "delta", "low", "high", "marked"]
+        print_table(groups.to_dict("records"), columns, title=f"Accuracy of {first} (first) and {second} (second)")
+    for note in pair.notes:
+        say(f"note: {note}")
+
+
 def _print_report(report: ComparisonReport) -> None:
     if report.rows.empty:
         print_text("\n".join(report.notes))
         return
-    print_text(to_markdown(report.rows, metrics=["accuracy"], baseline=report.comparison.baseline))
+    print_text(to_markdown(report.rows, metrics=["accuracy"], baseline=report.comparison.baseline, names=report.names))
     print_text("")
     print_table(_costs(report), ["method", "TFLOP", "share of FLOPs", "minutes", "share of time", "steps"])
     print_text("")
@@ -131,16 +175,17 @@ def _print_report(report: ComparisonReport) -> None:
 
 def _costs(report: ComparisonReport) -> list[dict[str, Any]]:
     """The cost of each method with its reference's, for display."""
+    names = {column.column: column.name for column in report.columns}
     return [
         {
-            "method": f"{row['method']} ({row['model']}, {row['num_layers']} layers)",
+            "method": names[method.column],
             "TFLOP": None if row["flops"] is None else row["flops"] / 1e12,
             "share of FLOPs": row["flops_share"],
             "minutes": None if row["seconds"] is None else row["seconds"] / 60,
             "share of time": row["seconds_share"],
             "steps": row["optimizer_steps"],
         }
-        for row in to_records(report.costs)
+        for method, row in zip(report.comparison.methods, to_records(report.costs), strict=True)
     ]
 
 
@@ -153,6 +198,6 @@ def _write(render: Callable[[ComparisonReport], str]) -> Callable[[ComparisonRep
 
 _REPORT_WRITERS = {
     ".csv": _write(lambda report: to_csv(report.rows)),
-    ".md": _write(lambda report: to_markdown(report.rows, baseline=report.comparison.baseline)),
-    ".tex": _write(lambda report: to_latex(report.rows, baseline=report.comparison.baseline)),
+    ".md": _write(lambda report: to_markdown(report.rows, baseline=report.comparison.baseline, names=report.names)),
+    ".tex": _write(lambda report: to_latex(report.rows, baseline=report.comparison.baseline, names=report.names)),
 }
