@@ -66,7 +66,7 @@ def test_a_waiting_run_goes_where_it_is_moved_and_the_others_stay_in_order(
 
 def test_places_between_two_neighbours_never_run_out(workspace: Workspace) -> None:
     queued(workspace, *"abc")
-    for _ in range(60):
+    for _ in range(30):
         workspace.move("c", 2)
         workspace.move("b", 2)
     assert waiting(workspace) == list("abc")

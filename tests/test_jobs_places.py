@@ -29,17 +29,17 @@ def test_runs_share_a_device_outlive_their_worker_and_are_handed_back_by_the_nex
     workspace.change_worker_settings(runs_per_device=2)
     for name, steps in (("left", 700), ("right", 700), ("later", 2)):
         training.submit(name, steps)
+    # That the trainings sleep from here on, as on a machine that does, is no reason to take them for lost.
+    trainers = {}
     for name in ("left", "right"):
         training.wait_for_checkpoint(name)
+        trainers[name] = training.trainer(name)
+        psutil.Process(trainers[name]).suspend()
     queue = workspace.queue()
     assert (queue["name"].tolist(), queue["position"].tolist()) == (["left", "right", "later"], [0, 0, 1])
     assert queue["device"].tolist()[:2] == ["cpu", "cpu"]
-    trainers = {name: training.trainer(name) for name in ("left", "right")}
 
-    # A killed worker takes nothing with it, and the next one starts nothing where its places are taken. That the
-    # trainings sleep meanwhile, as on a machine that does, is no reason to take them for lost.
-    for pid in trainers.values():
-        psutil.Process(pid).suspend()
+    # A killed worker takes nothing with it, and the next one starts nothing where its places are taken.
     (first,) = training.workers()
     first.kill()
     wait_until(lambda: not training.workers(), "the worker is dead")
@@ -50,11 +50,12 @@ def test_runs_share_a_device_outlive_their_worker_and_are_handed_back_by_the_nex
     assert {name: training.trainer(name) for name in trainers} == trainers
     assert workspace.queue()["status"].tolist() == ["running", "running", "queued"]
     assert "its process is paused" in workspace.progress("left").message
-    for pid in trainers.values():
-        psutil.Process(pid).resume()
 
     # One that is told to stop has them write checkpoints, and they are the next to be trained.
     os.kill(named["pid"], signal.SIGTERM)
+    wait_until(lambda: all(ends.returns(workspace.run_folder(name)) for name in trainers), "they are asked to stop")
+    for pid in trainers.values():
+        psutil.Process(pid).resume()
     wait_until(lambda: not workspace._queue.running(), "the runs have stopped")
     wait_until(lambda: len(workspace._queue.waiting()) == 3, "they are back in the queue")
     waiting = workspace._queue.waiting()
@@ -102,4 +103,3 @@ def test_a_worker_in_the_foreground_is_stopped_and_kills_when_told_twice(trainin
     answer = ftft("worker", "--until-idle", "--json", timeout=DEADLINE_SECONDS)
     assert answer.exit_code == 0, answer.stderr
     assert workspace.run("short")["status"] == "finished"
-    assert "received tpu; it must name each device once" in ftft("worker", "--devices", "tpu").stderr

@@ -117,14 +117,14 @@ class Queue:
         return [folder for folder, _ in self.under_way()]
 
     def under_way(self) -> list[tuple[RunFolder, dict[str, Any]]]:
-        """Give the runs that have a living training process, with their states."""
+        """Give the runs that have a living training process, with their states, in the order that they had waiting."""
         found = []
         for folder, state in self.states():
             if state["status"] == "running":
                 with suppress(FileNotFoundError):
                     state = folder.true_state()
                     found += [(folder, state)] if state["status"] == "running" else []
-        return found
+        return sorted(found, key=lambda pair: (ends.place_of(pair[1]), pair[0].run_id))
 
     # -- the worker ------------------------------------------------------------------------------------------------
 

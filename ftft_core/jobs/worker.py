@@ -246,7 +246,9 @@ class Worker:
     def _hand_back(self) -> None:
         """Have the trainings write checkpoints and go back to the queue; told to stop once more, kill them."""
         self._watch()
+        order = {folder.run_id: number for number, folder in enumerate(self.queue.running())}
         ours = [training for training in self._trainings.values() if training.device is not None]
+        ours.sort(key=lambda training: order.get(training.folder.run_id, 0))
         if ours:
             noun = f"{len(ours)} run{'s' * (len(ours) != 1)}"
             self.say(f"stopping: {noun} to write a checkpoint and go back to the queue (once more kills at once)")

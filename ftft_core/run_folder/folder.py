@@ -51,7 +51,7 @@ _QUIET_SECONDS = 15.0
 """One that gave none for this long may be lost, or its machine asleep."""
 
 _RESERVE_BYTES = 65536
-_KEPT_FACTS = ("device", "runs_on")
+_KEPT_FACTS = ("device", "runs_on", "place")
 """Facts of a state that stay when a process claims the run."""
 
 LOST_MESSAGE = "the training process ended without a word (killed, out of memory, or power loss); resume the run"

@@ -154,7 +154,7 @@ class RunWatching(Plans):
         """Give what runs and waits: run_id, name, status, position (0 runs, 1 is next), seconds_left, device."""
         names = self.runs().set_index("run_id")["name"].to_dict()
         rows: list[tuple[Any, ...]] = []
-        for folder, state in sorted(self._queue.under_way(), key=lambda pair: float(pair[1]["since"])):
+        for folder, state in self._queue.under_way():
             left = folder.read_progress().get("seconds_left")
             device = state.get("runs_on") or state.get("device")
             rows.append((folder.run_id, names.get(folder.run_id, folder.run_id), "running", 0, left, device))

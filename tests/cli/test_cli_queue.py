@@ -81,7 +81,10 @@ def test_a_run_is_repeated_with_what_is_given_changed(ask: Ask, workspace: Works
     assert "A run named 'erm-0' is there already" in ask("train", "--like", "ftft-0", "--name", "erm-0").failed()
 
 
-def test_the_worker_keeps_what_it_is_told_about_places(ask: Ask, bare: Ask, workspace: Workspace) -> None:
+def test_the_worker_keeps_what_it_is_told_about_places(
+    ask: Ask, bare: Ask, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftft_core.jobs.worker._IDLE_SECONDS", 0.1)
     answer = ask("worker", "--until-idle", "--devices", "cpu", "--runs-per-device", 3).json
     assert answer == {"settings": {"devices": ["cpu"], "runs_per_device": 3}, "runs": []}
     assert workspace.worker_settings() == WorkerSettings(devices=("cpu",), runs_per_device=3)
