@@ -64,12 +64,15 @@ def last_action() -> tuple[str, int, str] | None:
 
 def draw_last_action() -> None:
     """Say what was marked last, with the button that takes it back; the line is there before anything is marked."""
-    last = last_action()
-    if last is None:
-        st.html('<div class="ftft-line-kept"></div>')
-        return
-    _, number, said = last
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="last_action"):
+        last = last_action()
+        if last is None:
+            st.html("<div>&nbsp;</div>")
+        else:
+            _draw_action(*last[1:])
 
+
+def _draw_action(number: int, said: str) -> None:
     def take_back() -> None:
         try:
             chosen().workspace.undo_mark(number, author=author())
@@ -77,10 +80,9 @@ def draw_last_action() -> None:
             show_error(failure)
         del st.session_state[LAST_ACTION]
 
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="last_action"):
-        words = html.escape(said[:1].upper() + said[1:])
-        st.html(f'<div class="ftft-quiet ftft-name" title="{words}">{words}</div>')
-        st.button("Undo", key="mark.undo", type="tertiary", icon=":material/undo:", on_click=take_back)
+    words = html.escape(said[:1].upper() + said[1:])
+    st.html(f'<div class="ftft-quiet ftft-name" title="{words}">{words}</div>')
+    st.button("Undo", key="mark.undo", type="tertiary", icon=":material/undo:", on_click=take_back)
 
 
 def draw_marking(positions: npt.NDArray[np.int64], labels: Sequence[str], *, key: str) -> None:

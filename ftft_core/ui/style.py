@@ -37,9 +37,10 @@ CSS = """
 .st-key-chips { align-content: flex-start; }
 .st-key-chips button, .st-key-chip_tools button { min-height: 1.8rem; padding-top: 0; padding-bottom: 0; }
 .st-key-panel_head, .st-key-last_action, .st-key-just_saved { flex-wrap: nowrap; }
-.st-key-last_action, .st-key-just_saved, .ftft-line-kept { height: 1.75rem; }
-.st-key-last_action button, .st-key-just_saved button { min-height: 1.75rem; padding-top: 0; padding-bottom: 0;
-  white-space: nowrap; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-last_action, > .st-key-just_saved) { flex: 0 0 1.75rem !important;
+  height: 1.75rem !important; }
+.st-key-last_action button, .st-key-just_saved button { height: 1.75rem; min-height: 0; padding-top: 0;
+  padding-bottom: 0; white-space: nowrap; }
 .st-key-panel_body, .st-key-detail { padding: 0; }
 [data-testid="stLayoutWrapper"]:has(> .st-key-panel_body) { flex-basis: clamp(210px, 100vh - 470px, 372px) !important;
   height: clamp(210px, 100vh - 470px, 372px) !important; }

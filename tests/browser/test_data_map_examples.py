@@ -126,7 +126,7 @@ def test_many_are_marked_at_once_and_the_excluded_leave_the_selection(open_map, 
 
     def places():
         found = (tab.page.locator(f".st-key-{key}") for key in ("map-save", "panel-part", "panel_body", "examples"))
-        return [tuple(each.bounding_box().values()) for each in found]
+        return [(box["x"], box["y"], box["width"]) for box in (each.bounding_box() for each in found)]
 
     before = places()
     tab.page.get_by_role("button", name="Mark them").click()
