@@ -287,7 +287,7 @@ def test_a_cancelled_run_goes_on_and_leaves_nothing_behind(runs: Runs, monkeypat
     assert main(folder) == 0
     state = folder.read_state()
     assert (state["status"], state["resumed_from_step"]) == ("finished", 1)
-    expected = {"run.json", "state.json", "progress.json", "history.jsonl", "outbox", "model"}
+    expected = {"run.json", "state.json", "progress.json", "history.jsonl", "outbox", "model", ".training.lock"}
     assert {path.name for path in folder.path.iterdir()} == expected
 
 

@@ -232,7 +232,7 @@ def test_a_finished_run_says_what_it_kept_and_leaves_nothing_behind(
     assert (state["snapshot_flops"], state["num_steps_planned"]) == (0.0, BUDGET)
     progress = folder.read_progress()
     assert (progress["fraction"], progress["seconds_left"], progress["step"]) == (1.0, 0.0, counters.step)
-    expected = {"run.json", "state.json", "progress.json", "history.jsonl", "outbox", "model"}
+    expected = {"run.json", "state.json", "progress.json", "history.jsonl", "outbox", "model", ".training.lock"}
     assert {path.name for path in folder.path.iterdir()} == expected
     assert_same_weights(safetensors.torch.load_file(folder.model / "model.safetensors"), patient.weights)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from ftft_core.config import RunConfig
@@ -74,13 +75,19 @@ def _draw_curves(curves: pd.DataFrame, progress: RunProgress) -> None:
     with left:
         st.html('<div class="ftft-heading">Training loss</div>')
         figure = training_loss_figure(curves, theme(), num_steps=progress.num_steps)
-        st.plotly_chart(figure, config={"displayModeBar": False}, theme=None, key="run-loss")
+        _draw_chart(figure, "run-loss")
     with right:
         shifted = bool((scores["role"] != "dev").any())
         words = "Accuracy on dev and, by snapshots, on the test splits" if shifted else "Accuracy on dev"
         st.html(f'<div class="ftft-heading">{words}</div>')
         figure = scores_by_step_figure(curves, theme(), metric=METRIC, num_steps=progress.num_steps)
-        st.plotly_chart(figure, config={"displayModeBar": False}, theme=None, key="run-scores")
+        _draw_chart(figure, "run-scores")
+
+
+def _draw_chart(figure: go.Figure, key: str) -> None:
+    """Draw a chart; the browser makes it anew when its data change, in the place of the old one that goes then."""
+    with st.container(key=f"{key}-place"):
+        st.plotly_chart(figure, config={"displayModeBar": False}, theme=None, key=key)
 
 
 def _kept(run: Run, progress: RunProgress) -> Iterator[tuple[str, str]]:

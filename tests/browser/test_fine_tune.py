@@ -107,7 +107,7 @@ def test_a_run_is_started_watched_left_cancelled_resumed_and_compared(
     again.locator(".ftft-state", has_text=re.compile("^Finished")).wait_for(timeout=4000 * SECONDS)
     assert app.workspace.run(run)["resumed_from_step"] > 0
     assert app.workspace.run(run)["num_optimizer_steps"] == EPOCHS * 30
-    assert again.locator(".js-plotly-plot").count() == 2
+    wait_until(lambda: again.locator(".js-plotly-plot").count() == 2)
 
     # And it stands in the comparison.
     again.get_by_role("link", name="Compare").click()

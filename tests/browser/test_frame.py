@@ -49,9 +49,10 @@ def test_nothing_scrolls_sideways_on_a_small_screen(page, app, name):
 
 def test_a_typed_value_survives_the_queue_s_updates(page, app):
     page.goto(f"{app.address}/fine_tune")
-    seeds = page.get_by_label("Seeds")
+    seeds = page.get_by_role("textbox", name="Seeds")
     seeds.wait_for()
-    seeds.click()
-    seeds.press_sequentially("1")  # not yet committed: "11"
+    before = seeds.input_value()
+    seeds.press("End")
+    seeds.press_sequentially(", 7")  # not yet committed
     page.wait_for_timeout(5000)  # an update of the queue
-    assert seeds.input_value() == "11"
+    assert seeds.input_value() == f"{before}, 7"

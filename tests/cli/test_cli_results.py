@@ -189,7 +189,9 @@ def test_a_transfer_needs_two_runs(ask: Ask) -> None:
 def test_doctor_says_what_the_machine_and_the_workspace_have(ask: Ask) -> None:
     answer = ask("doctor").json
     assert set(answer) == {"machine", "versions", "workspace"}
-    assert answer["workspace"]["problems"] == []
+    problems = answer["workspace"]["problems"]
+    assert len(problems) == 4, "the runs that were made without training have predictions, but no dynamics"
+    assert all("lacks the dynamics of epoch 0, 1, 2, 3" in problem for problem in problems)
     assert (answer["workspace"]["num_runs"], answer["workspace"]["num_suites"]) == (5, 1)
 
 
