@@ -39,9 +39,8 @@ CSS = f"""
 [class*="st-key-run-open-"] button:hover p {{ color: var(--ftft-accent); }}
 [class*="st-key-run-tools-"] button {{ min-height: 1.75rem; padding: 0.05rem 0.45rem; }}
 [class*="st-key-run-tools-"] button[kind="secondary"] {{ min-width: 5.3rem; }}
-[class*="st-key-run-do-"], .st-key-run-loss-place, .st-key-run-scores-place {{ display: grid !important; }}
-[class*="st-key-run-do-"] > *, .st-key-run-loss-place > *, .st-key-run-scores-place > * {{ grid-area: 1 / 1;
-  min-width: 0; }}
+[class*="st-key-run-do-"] {{ display: grid !important; }}
+[class*="st-key-run-do-"] > * {{ grid-area: 1 / 1; }}
 [class*="st-key-run-tools-"] {{ gap: 0.15rem; flex-wrap: nowrap; }}
 [class*="st-key-run-menu-"] button [data-testid="stMarkdownContainer"] {{ position: absolute; width: 1px; height: 1px;
   overflow: hidden; clip-path: inset(50%); }}

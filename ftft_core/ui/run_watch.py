@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from ftft_core.config import RunConfig
@@ -20,6 +19,7 @@ from ftft_core.planning.plan import flops_words
 from ftft_core.ui import reads
 from ftft_core.ui import run_actions as actions
 from ftft_core.ui.frame import chosen, show_error, theme
+from ftft_core.ui.live_chart import live_chart
 from ftft_core.ui.run_markup import (
     bar_markup,
     kept_markup,
@@ -61,7 +61,7 @@ def draw_run(run: Run, *, position: int | None, num_waiting: int) -> None:
         st.html(f'{bar_markup(progress)}<div class="ftft-state{wrong}">{said}</div>')
         st.html(numbers_markup(progress))
         if len(curves) or progress.status in ("running", "queued"):
-            _draw_curves(curves, progress)
+            _draw_curves(run_id, curves, progress)
         st.html('<div class="ftft-heading">Log</div>')
         tail = workspace.log_tail(run_id, LOG_LINES) or "Its training process has printed nothing so far."
         st.html(f'<pre class="ftft-log"><div>{html.escape(tail)}</div></pre>')
@@ -69,25 +69,19 @@ def draw_run(run: Run, *, position: int | None, num_waiting: int) -> None:
             st.html(kept_markup(_kept(run, progress)))
 
 
-def _draw_curves(curves: pd.DataFrame, progress: RunProgress) -> None:
+def _draw_curves(run_id: str, curves: pd.DataFrame, progress: RunProgress) -> None:
     left, right = st.columns(2, gap="small")
     scores = curves[(curves["what"] == METRIC) & (curves["role"] != "train")]
     with left:
         st.html('<div class="ftft-heading">Training loss</div>')
         figure = training_loss_figure(curves, theme(), num_steps=progress.num_steps)
-        _draw_chart(figure, "run-loss")
+        live_chart(figure, key=f"run-loss-{run_id}", words="Training loss by optimizer step")
     with right:
         shifted = bool((scores["role"] != "dev").any())
         words = "Accuracy on dev and, by snapshots, on the test splits" if shifted else "Accuracy on dev"
         st.html(f'<div class="ftft-heading">{words}</div>')
         figure = scores_by_step_figure(curves, theme(), metric=METRIC, num_steps=progress.num_steps)
-        _draw_chart(figure, "run-scores")
-
-
-def _draw_chart(figure: go.Figure, key: str) -> None:
-    """Draw a chart; the browser makes it anew when its data change, in the place of the old one that goes then."""
-    with st.container(key=f"{key}-place"):
-        st.plotly_chart(figure, config={"displayModeBar": False}, theme=None, key=key)
+        live_chart(figure, key=f"run-scores-{run_id}", words=f"{words}, by optimizer step")
 
 
 def _kept(run: Run, progress: RunProgress) -> Iterator[tuple[str, str]]:
