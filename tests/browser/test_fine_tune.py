@@ -15,7 +15,7 @@ from ftft_core.workspace import Workspace
 from tests.browser.conftest import SECONDS, App, running_app
 from tests.conftest import write_suite_files
 
-EPOCHS = 40
+EPOCHS = 60
 """Long enough to be watched and interrupted, short enough to be waited for."""
 
 
@@ -101,10 +101,12 @@ def test_a_run_is_started_watched_left_cancelled_resumed_and_compared(
     again.locator(".ftft-state", has_text=re.compile("Training, step")).wait_for()
     again.get_by_role("button", name="Cancel").click()
     again.locator(".ftft-state", has_text="Resume goes on from its newest checkpoint").wait_for()
+    app.workspace.sync()  # the page reads the run's files, which the database follows
     assert app.workspace.run(run)["status"] == "cancelled"
     again.get_by_role("button", name="Resume").click()
     again.locator(".ftft-state", has_text="It went on from step").wait_for()
     again.locator(".ftft-state", has_text=re.compile("^Finished")).wait_for(timeout=4000 * SECONDS)
+    app.workspace.sync()
     assert app.workspace.run(run)["resumed_from_step"] > 0
     assert app.workspace.run(run)["num_optimizer_steps"] == EPOCHS * 30
     wait_until(lambda: again.locator(".js-plotly-plot").count() == 2)
