@@ -127,7 +127,7 @@ def test_durations_are_worded_as_people_say_them():
 
 
 def test_shares_and_numbers_are_worded_without_false_zeros():
-    assert [percent(count, 1000) for count in (0, 1, 333, 999)] == ["0 %", "under 1 %", "33 %", "over 99 %"]
+    assert [percent(count, 1000) for count in (0, 5, 333, 995)] == ["0 %", "under 1 %", "33 %", "over 99 %"]
     assert [number_words(value) for value in (None, 3, 0, 0.12345, 1.0)] == ["–", "3", "0", "0.123", "1.000"]
 
 

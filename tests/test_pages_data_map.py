@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from pathlib import Path
 
@@ -111,6 +112,15 @@ def test_after_saving_the_next_step_leads_to_fine_tuning_on_it(app, filled):
     app.button(key="map.fine_tune").click().run()
     assert app.selectbox(key="ft_subset").value == filled.subset("next-step").subset
     filled.remove_subset("next-step")
+
+
+def test_a_hint_within_a_share_shows_all_that_it_counted(app):
+    app.button(key="take.hard").click().run()
+    app.segmented_control(key="panel.part").set_value("Hints").run()
+    found = int(re.search(r"(\d+) probable label error", written(app)).group(1))
+    assert 0 < found < count(app)
+    app.button(key="hint.labels").click().run()
+    assert count(app) == found
 
 
 def test_a_filter_over_the_text_is_answered_by_the_workspace(app):

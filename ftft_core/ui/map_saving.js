@@ -60,7 +60,7 @@ function crossTraces(map) {
   const rows = [...bits.keys()].filter((index) => bits[index]);
   const marker = { symbol: "x-thin", size: 2 * pointRadius(places.x.length) + 1, line: { width: 1.1, color: "#222222" } };
   const [x, y] = [rows.map((index) => places.x[index]), rows.map((index) => places.y[index])];
-  return [{ type: "scatter", mode: "markers", x, y, name: "excluded from training", marker, showlegend: true }];
+  return [{ type: "scatter", mode: "markers", x, y, marker, showlegend: false }];
 }
 
 function keyTraces(map, theme) {
@@ -155,8 +155,9 @@ function paperFigure(map) {
     shapes: shapes(map, theme),
     annotations: [
       ...regions.map(([text, x, y, anchor]) => ({
-        ...note, text, x: MAP[1] * x, y: 0.88 * (1 - y), xanchor: anchor === "end" ? "right" : "left", yanchor: "middle", bgcolor: "rgba(255,255,255,0.85)", font: { ...ink, size: 14, color: "#444444" },
+        ...note, text, x: MAP[1] * x, y: 0.88 * (1 - y), xanchor: anchor === "end" ? "right" : "left", yanchor: "middle", bgcolor: "rgba(255,255,255,0.7)", font: { ...ink, size: 14, color: "#444444" },
       })),
+      ...(map.data.crossed ? [{ ...note, text: "× excluded from training", x: 1, y: 1, xanchor: "right", yanchor: "bottom", yshift: 22, font: { ...ink, size: 12 } }] : []),
       { ...note, text: "correct epochs", x: 1, y: 0, xanchor: "right", yanchor: "top", yshift: -4, font: { ...ink, size: 12 } },
     ],
   };

@@ -192,8 +192,10 @@ def _draw_hints(seen: Seen) -> None:
 
 
 def _narrow(seen: Seen, example_ids: tuple[str, ...]) -> None:
+    """Keep only these examples; a strategy took them already, and shall not take a share of them again."""
     run_id = str(seen.run["run_id"])
-    choose(run_id, history(run_id).now.added(IdsCondition(example_ids=example_ids)))
+    now = history(run_id).now.model_copy(update={"strategy": None, "fraction": None, "balance": False})
+    choose(run_id, now.added(IdsCondition(example_ids=example_ids)))
 
 
 _DRAWN = {"Summary": _draw_summary, "Words": _draw_words, "Scores": _draw_scores, "Hints": _draw_hints}

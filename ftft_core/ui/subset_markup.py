@@ -169,7 +169,7 @@ def comparison_markup(found: SubsetComparison, theme: Theme, run_name: str | Non
 def percent(count: int, total: int) -> str:
     """Word a share in whole percents; "under 1 %" where there is something, "over 99 %" where something is missing."""
     share = 100 * count / total if total else 0.0
-    if 0 < share < 0.5:
+    if 0 < share <= 0.5:  # a half is rounded to the even number, which is 0
         return "under 1 %"
     if 99.5 <= share < 100:
         return "over 99 %"

@@ -139,6 +139,7 @@ def test_a_lasso_is_sent_once_and_drawn_as_it_was_sent(open_map):
     points = event[2]["points"]
     assert (event[2]["kind"], event[2]["x"], event[2]["y"]) == ("polygon", "variability", "confidence")
     assert 3 <= len(points) <= 8  # straight lines are left with their corners
+    assert abs(points[0][0] - points[-1][0]) + abs(points[0][1] - points[-1][1]) > 0.02  # what closes it is no corner
     for corner in TRIANGLE:
         assert min(abs(x - corner[0]) + abs(y - corner[1]) for x, y in points) < 0.01
     assert map_.ask("map.data.outlines[0].points") == points
