@@ -176,7 +176,7 @@ SCENES: dict[str, Callable[[Any, str], None]] = {
     "words": words,
     "example": example,
     "two-maps": two_maps,
-    **{name.replace("_", "-"): open_page(name) for name in ("suites", "subsets", "fine_tune", "compare")},
+    **{name.replace("_", "-"): open_page(name) for name in ("suites", "subsets", "fine_tune", "compare", "transfer")},
 }
 
 if __name__ == "__main__":

@@ -26,6 +26,20 @@ NEGATIVE = ("bad", "awful", "boring", "dull", "poor")
 NEUTRAL = ("the", "film", "plot", "cast", "was", "and", "very", "rather", "with", "some", "music", "scenes")
 
 
+@pytest.fixture
+def app_decides_on_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest forgets before every run that app.py calls `st.navigation`, and would run the page alone."""
+    from streamlit.runtime.pages_manager import PagesManager
+
+    original = PagesManager.__init__
+
+    def remember(self: PagesManager, *values: Any, **options: Any) -> None:
+        original(self, *values, **options)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", remember)
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A randomly initialised BERT of 4 layers and width 32 with its tokenizer, as transformers saves it."""

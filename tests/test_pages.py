@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from ftft_core.errors import InputError
@@ -16,19 +15,8 @@ from ftft_core.ui.subset_markup import percent
 from tests.ui_workspace import make_workspace
 
 APP = Path(__file__).parents[1] / "app.py"
-PAGES = ("suites", "data_map", "subsets", "fine_tune", "compare")
-
-
-@pytest.fixture(autouse=True)
-def _app_decides_on_pages(monkeypatch):
-    """AppTest forgets before every run that app.py calls `st.navigation`, and would run the page alone."""
-    original = PagesManager.__init__
-
-    def remember(self, *values, **options):
-        original(self, *values, **options)
-        PagesManager.uses_pages_directory = False
-
-    monkeypatch.setattr(PagesManager, "__init__", remember)
+pytestmark = pytest.mark.usefixtures("app_decides_on_pages")
+PAGES = ("suites", "data_map", "subsets", "fine_tune", "compare", "transfer")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from ftft_core.comparison.pairs import mcnemar
@@ -19,18 +18,7 @@ from ftft_core.ui.paper_table import comparison_table
 from tests.compare_workspace import AWKWARD, SUITE, Made, make_compare_workspace
 
 APP = Path(__file__).parents[1] / "app.py"
-
-
-@pytest.fixture(autouse=True)
-def _app_decides_on_pages(monkeypatch):
-    """AppTest forgets before every run that app.py calls `st.navigation`, and would run the page alone."""
-    original = PagesManager.__init__
-
-    def remember(self, *values, **options):
-        original(self, *values, **options)
-        PagesManager.uses_pages_directory = False
-
-    monkeypatch.setattr(PagesManager, "__init__", remember)
+pytestmark = pytest.mark.usefixtures("app_decides_on_pages")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import zlib
 from pathlib import Path
 
 import pytest
-from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from ftft_core.selection import TextCondition, TopCondition, WhereCondition, select
@@ -26,18 +25,7 @@ from tests.ui_workspace import (
 )
 
 APP = Path(__file__).parents[1] / "app.py"
-
-
-@pytest.fixture(autouse=True)
-def _app_decides_on_pages(monkeypatch):
-    """AppTest forgets before every run that app.py calls `st.navigation`, and would run the page alone."""
-    original = PagesManager.__init__
-
-    def remember(self, *values, **options):
-        original(self, *values, **options)
-        PagesManager.uses_pages_directory = False
-
-    monkeypatch.setattr(PagesManager, "__init__", remember)
+pytestmark = pytest.mark.usefixtures("app_decides_on_pages")
 
 
 @pytest.fixture(scope="module")

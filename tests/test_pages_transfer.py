@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from ftft_core.figures import DARK, LIGHT
@@ -21,18 +20,7 @@ from tests.transfer_workspace import MAIN, SMALL, WEAK, make_transfer_workspace
 from tests.ui_workspace import make_workspace
 
 APP = Path(__file__).parents[1] / "app.py"
-
-
-@pytest.fixture(autouse=True)
-def _app_decides_on_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AppTest forgets before every run that app.py calls `st.navigation`, and would run the page alone."""
-    original = PagesManager.__init__
-
-    def remember(self, *values, **options):
-        original(self, *values, **options)
-        PagesManager.uses_pages_directory = False
-
-    monkeypatch.setattr(PagesManager, "__init__", remember)
+pytestmark = pytest.mark.usefixtures("app_decides_on_pages")
 
 
 @pytest.fixture(scope="module")

@@ -174,7 +174,7 @@ class Worker:
             if device is None:
                 return
             with suppress(FileNotFoundError):
-                if _is_held(folder):
+                if folder.is_held():
                     continue  # Its last process is just leaving.
                 try:
                     self._start(folder, device)
@@ -289,17 +289,6 @@ def _that_exist(settings: WorkerSettings, say: Say) -> WorkerSettings:
         missing = ", ".join(device for device in settings.devices if device not in known)
         say(f"the settings name {missing}, which this machine doesn't have; using {', '.join(kept or find_devices())}")
     return settings.model_copy(update={"devices": kept or None})
-
-
-def _is_held(folder: RunFolder) -> bool:
-    """Whether a process still holds a run that waits."""
-    if not (folder.path / ".training.lock").exists():
-        return False
-    try:
-        with folder.training():
-            return False
-    except filelock.Timeout:
-        return True
 
 
 def _send(training: _Training, number: signal.Signals) -> None:

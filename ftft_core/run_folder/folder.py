@@ -147,6 +147,16 @@ class RunFolder:
         """A lock that a training process holds as long as it lives."""
         return filelock.FileLock(self.path / ".training.lock", timeout=0)
 
+    def is_held(self) -> bool:
+        """Whether a training process holds the run, whatever its state says."""
+        if not (self.path / ".training.lock").exists():
+            return False
+        try:
+            with self.training():
+                return False
+        except filelock.Timeout:
+            return True
+
     def read_state(self) -> dict[str, Any]:
         """Read the state as it was written last; one that can't be read, as after damage to the disk, counts as lost.
 

@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from ftft_core.errors import FTFTError
 from ftft_core.run_folder import RunFolder, disk_use_bytes, in_bytes, run_folders, stale_files
 from ftft_core.run_folder.trouble import free_space_words
@@ -147,7 +145,7 @@ class Doctor(RunCare):
                         partial(self._mend_purged, path),
                     )
                 elif path.is_dir() and path.name not in known and not _is_fresh(path):
-                    if _is_held(RunFolder(path)):
+                    if RunFolder(path).is_held():
                         yield Finding(f"a process trains in the folder {path}, which belongs to no run; stop it")
                     else:
                         yield Finding(f"the folder {path} belongs to no run", partial(self._mend_stranger, path))
@@ -186,7 +184,7 @@ class Doctor(RunCare):
             yield Finding(f"{self._said(path)} is half written", partial(self._mend_half_written, [path]))
         for folder in run_folders(self._queue.runs):
             state = folder.true_state()
-            if state["status"] in {"queued", "running"} or _is_held(folder):
+            if state["status"] in {"queued", "running"} or folder.is_held():
                 continue
             half = [*stale_files([folder.path, folder.outbox]), *folder.half_written_folders()]
             if half:
@@ -304,17 +302,6 @@ class Doctor(RunCare):
 
 def _is_fresh(path: Path) -> bool:
     return abs(time.time() - path.stat().st_mtime) < _SETTLED_SECONDS
-
-
-def _is_held(folder: RunFolder) -> bool:
-    """Whether a training process holds the run, whatever its state says."""
-    if not (folder.path / ".training.lock").exists():
-        return False
-    try:
-        with folder.training():
-            return False
-    except filelock.Timeout:
-        return True
 
 
 def _sentence(failure: Exception) -> str:

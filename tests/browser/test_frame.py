@@ -37,7 +37,7 @@ def test_nothing_jumps_when_a_selection_changes(open_map):
     np.testing.assert_allclose(places(), before, atol=1)
 
 
-@pytest.mark.parametrize("name", ["", "suites", "subsets", "fine_tune", "compare"])
+@pytest.mark.parametrize("name", ["", "suites", "subsets", "fine_tune", "compare", "transfer"])
 def test_nothing_scrolls_sideways_on_a_small_screen(page, app, name):
     page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(f"{app.address}/{name}")
