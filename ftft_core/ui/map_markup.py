@@ -79,7 +79,7 @@ CSS = """
   color: var(--st-text-color); }
 .ftft-map :is(button, summary, input, .ftft-map-plot, .ftft-map-bars):focus-visible {
   outline: 2px solid var(--st-primary-color); outline-offset: 1px; }
-.ftft-map button[aria-pressed="true"] { color: var(--st-primary-color);
+.ftft-map button[aria-pressed="true"] { color: var(--st-link-color);
   background: color-mix(in srgb, var(--st-primary-color) 11%, transparent); }
 .ftft-map button:disabled { visibility: hidden; }
 .ftft-map svg { fill: none; }

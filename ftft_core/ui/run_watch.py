@@ -63,7 +63,7 @@ def draw_run(run: Run, *, position: int | None, num_waiting: int) -> None:
         if len(curves) or progress.status in ("running", "queued"):
             _draw_curves(run_id, curves, progress)
         st.html('<div class="ftft-heading">Log</div>')
-        tail = workspace.log_tail(run_id, LOG_LINES) or "Its training process has printed nothing so far."
+        tail = workspace.log_tail(run_id, LOG_LINES) or "Its training process has printed nothing."
         st.html(f'<pre class="ftft-log"><div>{html.escape(tail)}</div></pre>')
         with st.expander("Everything kept about this run"):
             st.html(kept_markup(_kept(run, progress)))

@@ -55,6 +55,7 @@ CSS = """
     linear-gradient(transparent, var(--ftft-shadow)) bottom / 100% 12px no-repeat scroll; }
 .ftft-small.ftft-facts :is(td, th):nth-child(3n + 1) { text-align: left; color: var(--ftft-muted); }
 .ftft-small.ftft-facts :is(td, th):nth-child(4) { padding-left: 1.2rem; }
+[data-testid="stBaseButton-segmented_controlActive"] :is(p, span) { color: var(--ftft-accent); }
 .st-key-examples [data-testid="stElementToolbar"] { display: none; }
 .ftft-paper { width: 100%; overflow-x: auto; }
 .ftft-paper table { border-collapse: collapse; width: 100%; border-top: 1.5px solid currentColor;
