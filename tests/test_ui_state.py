@@ -172,3 +172,15 @@ def test_a_list_that_an_address_can_not_hold_is_left_out_of_it(kept):
         choose("r", choice)
         assert ("choice" in as_address("r")) is is_there
     assert history("r").now == long
+
+
+def test_a_widget_that_moved_on_before_its_value_was_taken_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    session: dict[str, Any] = {}
+    monkeypatch.setattr(condition_forms.st, "session_state", session)
+    assert begin("score", 0.5) == ("score.0", 0.5)
+    session["score.0"] = 0.49
+    begin("score", 0.5)  # the value that it changed is about to be taken over
+    session["score.0"] = 0.47
+    assert begin("score", 0.49) == ("score.0", 0.5)
+    assert begin("score", 0.47) == ("score.0", 0.5)
+    assert begin("score", 0.5) == ("score.1", 0.5), "what was undone is shown by a new widget"

@@ -67,12 +67,14 @@ def begin(key: str, value: Any) -> tuple[str, Any]:
     another name.
     """
     memory = f"{key}.begun"
-    number, begun, last = st.session_state.get(memory, (0, value, value))
+    number, begun, last, seen = st.session_state.get(memory, (0, value, value, value))
+    now = st.session_state.get(f"{key}.{number}")
     if f"{key}.{number}" not in st.session_state:
-        begun = value
-    elif value not in (last, st.session_state[f"{key}.{number}"]):
-        number, begun = number + 1, value
-    st.session_state[memory] = (number, begun, value)
+        begun = now = value
+    # What the widget said the time before may only now have become the value, while it moves on already.
+    elif value not in (last, seen, now):
+        number, begun, now = number + 1, value, value
+    st.session_state[memory] = (number, begun, value, now)
     return f"{key}.{number}", begun
 
 
