@@ -49,6 +49,10 @@ def main(folder: RunFolder) -> int:
     except filelock.Timeout:
         print("another process still trains this run; wait for its end, or stop it, then resume", file=sys.stderr)
         return 1
+    if folder.read_state()["status"] == "finished":
+        # Killed while it removed its checkpoints: without them it would begin from the start.
+        folder.tidy()
+        return 0
     return _Trainer(folder, is_main).train()
 
 
