@@ -22,6 +22,9 @@ FACT_TITLES = {
     "reference.learning_rate": "reference's learning rate",
     "reference.stop": "reference stops:",
     "error_weight": "errors weigh",
+    "matched.method": "cost of",
+    "matched.reference": "cost with reference",
+    "matched.fraction": "cost with share",
 }
 """Fact -> words before its value in a column's head; others stand with their own name, or with none."""
 

@@ -10,6 +10,7 @@ from ftft_core.selection.balancing import BALANCE_WAYS
 from ftft_core.workspace.doctor import Doctor
 from ftft_core.workspace.examples import Examples
 from ftft_core.workspace.exchange import Exchange
+from ftft_core.workspace.keeping import Keeping, Kept
 from ftft_core.workspace.maps import SubsetRecord
 from ftft_core.workspace.marks import MARK_KINDS
 from ftft_core.workspace.neighbours import Neighbours
@@ -20,11 +21,11 @@ from ftft_core.workspace.subsets import RemadeSubset, SubsetComparison, Subsets
 from ftft_core.workspace.transfers import ProbeReport, TransferReport, Transfers
 
 
-class Workspace(Transfers, Subsets, Exchange, Profiles, Neighbours, Examples, Doctor):
+class Workspace(Transfers, Subsets, Exchange, Profiles, Neighbours, Examples, Doctor, Keeping):
     """A folder with `ftft.duckdb` and `runs/`, made if it is not there.
 
     Its methods come from one class per kind of thing: `Suites`, `Plans`, `Runs`, `RunCare`, `Doctor`, `Marks`, `Maps`,
-    `Subsets`, `Results`, `Transfers`, `Exchange`, `Profiles`, `Neighbours` and `Examples`.
+    `Subsets`, `Results`, `Transfers`, `Exchange`, `Profiles`, `Neighbours`, `Keeping` and `Examples`.
     """
 
 
@@ -33,6 +34,7 @@ __all__ = [
     "MARK_KINDS",
     "REFERENCE_METHODS",
     "ComparisonReport",
+    "Kept",
     "ProbeReport",
     "RemadeSubset",
     "RunProgress",

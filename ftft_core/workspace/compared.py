@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pandas as pd
 from ftft_core import store
 from ftft_core.comparison import ComparedSplit, RunResult, SplitPredictions
 from ftft_core.comparison.columns import MissingRun
+from ftft_core.comparison.runs import short_model
 from ftft_core.config import METHODS, StopConfig
 from ftft_core.selection import Recipe
 from ftft_core.selection.words import joined_words
@@ -69,10 +71,7 @@ def read_compared_runs(connection: store.Connection, suite: str) -> ComparedRuns
     chosen.sort(key=lambda row: place[row["method"]])  # stable: within a method as they were made
     done = [row for row in chosen if row["status"] == "finished"]
     predictions = _read_predictions(connection, suite, [row["run_id"] for row in done], splits)
-    results = {
-        row["run_id"]: _result(row, known, recipes.get(row["run_id"]), predictions.get(row["run_id"], {}))
-        for row in chosen
-    }
+    results = _results(chosen, known, recipes, predictions)
     unfinished = [
         (
             results[row["run_id"]],
@@ -91,6 +90,14 @@ def read_compared_runs(connection: store.Connection, suite: str) -> ComparedRuns
         {run_id: None if pd.isna(value) else value for run_id, value in own.items()},
         {row["run_id"]: int(row["num_optimizer_steps"]) for row in done if not pd.isna(row["num_optimizer_steps"])},
     )
+
+
+def describe_runs(connection: store.Connection, suite: str) -> dict[str, RunResult]:
+    """Give every finished run of a suite by its id, references too, without predictions; oldest first."""
+    listed = run_store.list_runs(connection, suite).to_dict("records")
+    known = {str(row["run_id"]): row for row in listed}
+    done = [row for row in known.values() if row["status"] == "finished"]
+    return _results(done, known, comparing_store.read_run_recipes(connection, suite), {})
 
 
 def _first_line(message: object) -> str:
@@ -115,6 +122,40 @@ def _read_predictions(
                 given = SplitPredictions(ids[some], labels[some], read.logits, None if groups is None else groups[some])
             found.setdefault(run_id, {})[split.name] = given
     return found
+
+
+def _results(
+    rows: Sequence[Mapping[str, Any]],
+    known: Mapping[str, Mapping[str, Any]],
+    recipes: Mapping[str, str],
+    predictions: Mapping[str, Mapping[str, SplitPredictions]],
+) -> dict[str, RunResult]:
+    found = {
+        row["run_id"]: _result(row, known, recipes.get(row["run_id"]), predictions.get(row["run_id"], {}))
+        for row in rows
+    }
+    return {
+        row["run_id"]: replace(result, facts={**result.facts, **_matched_facts(row, found.values())})
+        for row, result in zip(rows, found.values(), strict=True)
+    }
+
+
+def _matched_facts(run: Mapping[str, Any], others: Iterable[RunResult]) -> dict[str, object]:
+    """Say whose cost a budget in FLOPs was taken from: runs that match different methods must not be averaged.
+
+    It is the run of the same seed that cost just as much with its reference; nothing is said where it was removed.
+    """
+    wanted = json.loads(run["config"]).get("budget", {}).get("max_flops")
+    if wanted is None:
+        return {}
+    for other in sorted(others, key=lambda each: each.method != "ftft"):  # it is ftft's that experiments match
+        is_it = other.seed == run["seed"] and other.reference_model is not None and other.total_flops is not None
+        if is_it and math.isclose(other.total_flops or 0.0, wanted, rel_tol=1e-9):
+            reference = f"{short_model(other.reference_model or '')}, {other.reference_layers} layers"
+            more = {name: value for name, value in other.facts.items() if name.startswith(("reference.", "subset."))}
+            facts = {"method": other.method, "reference": reference, "fraction": other.fraction, **more}
+            return {f"matched.{name}": value for name, value in facts.items()}
+    return {}
 
 
 def _result(
