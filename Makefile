@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test setup lint format bench screenshots clean
+.PHONY: run test setup lint format bench results screenshots clean
 
 run: $(VENV)/.installed  ## Set everything up, do the main job on the sample suite, and serve the app
 	$(BIN)/ftft demo
@@ -29,6 +29,9 @@ BENCHMARKS := benchmarks/interval_coverage.py benchmarks/scores.py benchmarks/tr
 
 bench: $(VENV)/.installed-dev  ## Measure speed; every benchmark prints JSON
 	@for benchmark in $(BENCHMARKS); do echo "$$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+results: $(VENV)/.installed-dev  ## Make the tables and figures of docs/results.md again from docs/results; nothing is trained
+	$(BIN)/python benchmarks/results.py
 
 screenshots: $(VENV)/.installed-dev  ## Take a picture of every page, after `make run`; the best go to docs/images
 	$(BIN)/python docs/screenshots.py

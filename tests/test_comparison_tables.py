@@ -46,9 +46,25 @@ def test_markdown_has_methods_in_columns_and_splits_in_rows():
         "| matched | 70.9 ± 0.4 | – |",
         "| **Out of distribution** |  |  |",
         r"| anli\_r1 | 70.9 | 71.3 (+0.4 [−1.2, +2.0]) |",
+        "| **Runs** |  |  |",
+        "| seeds | 1 to 2 | 0 to 1 |",
         "| **Cost** |  |  |",
         "| FLOPs, share of erm | 1.00 | 0.67 |",
     ]
+
+
+def test_a_difference_that_stands_out_has_an_asterisk_which_is_explained():
+    text = to_markdown(ROWS, marks=[False, False, True, False])
+    assert "71.3 (+0.4 [−1.2, +2.0])* |" in text
+    assert "; \\* where it excludes 0, on single splits after Holm's correction" in text.splitlines()[0]
+    assert "*" not in to_markdown(ROWS).splitlines()[0]
+    assert "[$-$1.2, +2.0])*" in to_latex(ROWS, marks=[False, False, True, False])
+
+
+def test_averages_of_two_roles_stand_apart():
+    rows = [row("erm", "average", mean=0.5), row("erm", "average", "in_distribution", mean=0.9)]
+    lines = to_markdown(rows).splitlines()
+    assert lines.index("| average | 90.0 |") < lines.index("| average | 50.0 |")
 
 
 def test_markdown_says_unit_and_direction():
@@ -64,7 +80,7 @@ def test_latex_escapes_names_and_has_one_row_per_split():
     text = to_latex([row("erm"), row("ftft", "50%_&#\\", **FTFT)])
     assert r"anli\_r1 & 70.9 & -- \\" in text
     assert r"50\%\_\&\#\textbackslash{} & -- & 71.3 (+0.4 [$-$1.2, +2.0]) \\" in text
-    assert text.count(r"\midrule") == 2
+    assert text.count(r"\midrule") == 3
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 
 

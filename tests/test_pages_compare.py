@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from ftft_core.comparison.pairs import mcnemar
 from ftft_core.figures import LIGHT
-from ftft_core.ui.compare_charts import front_points, reach_words
+from ftft_core.workspace.charted import front_points, reach_words
 from ftft_core.ui.compare_examples import examples_markup, outcome_words
 from ftft_core.ui.compare_export import seeds_csv
 from ftft_core.ui.compare_notes import COVERAGE, seeds_markup

@@ -9,9 +9,22 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from ftft_core.cli import main
 from ftft_core.comparison.pairs import OUTCOMES
+from ftft_core.config import BudgetConfig, RunConfig
 from ftft_core.errors import InputError
 from ftft_core.selection import Recipe
-from tests.compare_workspace import AWKWARD, LABELS, MERGED, STEPS, SUITE, TWIN, Made, add_runs, make_compare_workspace
+from tests.compare_workspace import (
+    AWKWARD,
+    LABELS,
+    MERGED,
+    STEPS,
+    SUITE,
+    TWIN,
+    Made,
+    add_runs,
+    finish,
+    leave_predictions,
+    make_compare_workspace,
+)
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +243,38 @@ def test_two_methods_are_compared_from_the_command_line_too(workspace, report, c
     assert len(said["groups"]) == 5 * 3
     assert main(words) == 2
     assert "--pair A B and --split go together" in capsys.readouterr().err
+
+
+def test_budgets_that_match_two_methods_are_two_columns(tmp_path):
+    """Matched FLOPs say whose cost is matched, so that those of two references are not averaged."""
+    workspace = make_compare_workspace(
+        tmp_path, (Made("erm", 1.1, 60, (0, 1)), Made("ftft", 1.3, 20, (0, 1), "ambiguous-{seed}", reference=True))
+    )
+    model = tmp_path / "mini-lm"
+    for seed in (0, 1):
+        reference = workspace.queue_run(
+            RunConfig(suite=SUITE, model=str(model), layers=4, name=f"larger-{seed}", method="reference", seed=seed)
+        )
+        finish(workspace, reference, 16e12)
+        workspace.sync()
+        other = workspace.queue_run(
+            RunConfig(suite=SUITE, model=str(model), method="ftft", name=f"ftft-4-{seed}", seed=seed,
+                      subset=f"ambiguous-{seed}", reference=reference)
+        )  # fmt: skip
+        made = Made("ftft", 1.2, 20, suffix="-4")
+        leave_predictions(workspace, other, made, seed)
+        finish(workspace, other, 20e12)
+        workspace.sync()
+        for ftft in (f"ftft-{seed}", other):
+            budget = BudgetConfig(max_flops=workspace.total_flops(workspace.run(ftft)["run_id"]))
+            run = workspace.queue_run(
+                RunConfig(suite=SUITE, model=str(model), method="erm_matched", seed=seed, budget=budget)
+            )
+            leave_predictions(workspace, run, Made("erm_matched", 1.0, 30), seed)
+            finish(workspace, run, budget.max_flops)
+    workspace.sync()
+    matched = [column for column in workspace.compare(SUITE).columns if column.title == "erm_matched"]
+    assert [(column.detail, column.num_seeds) for column in matched] == [
+        ("cost with reference mini-lm, 2 layers", 2),
+        ("cost with reference mini-lm, 4 layers", 2),
+    ]

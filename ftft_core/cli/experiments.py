@@ -15,7 +15,7 @@ from ftft_core.cli.app import Settings, cli, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text, say, write_whole
 from ftft_core.cli.runs import detach_option
 from ftft_core.cli.watching import Watcher
-from ftft_core.comparison import to_csv, to_latex, to_markdown, to_records
+from ftft_core.comparison import to_csv, to_records
 from ftft_core.comparison.pairs import Pair, mcnemar
 from ftft_core.config import METHODS
 from ftft_core.errors import InputError, RunError, unknown
@@ -164,7 +164,7 @@ def _print_report(report: ComparisonReport) -> None:
     if report.rows.empty:
         print_text("\n".join(report.notes))
         return
-    print_text(to_markdown(report.rows, metrics=["accuracy"], baseline=report.comparison.baseline, names=report.names))
+    print_text(report.as_markdown(["accuracy"]))
     print_text("")
     print_table(_costs(report), ["method", "TFLOP", "share of FLOPs", "minutes", "share of time", "steps"])
     print_text("")
@@ -198,6 +198,6 @@ def _write(render: Callable[[ComparisonReport], str]) -> Callable[[ComparisonRep
 
 _REPORT_WRITERS = {
     ".csv": _write(lambda report: to_csv(report.rows)),
-    ".md": _write(lambda report: to_markdown(report.rows, baseline=report.comparison.baseline, names=report.names)),
-    ".tex": _write(lambda report: to_latex(report.rows, baseline=report.comparison.baseline, names=report.names)),
+    ".md": _write(ComparisonReport.as_markdown),
+    ".tex": _write(ComparisonReport.as_latex),
 }

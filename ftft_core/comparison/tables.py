@@ -50,19 +50,25 @@ def to_csv(rows: Rows) -> str:
 
 
 def to_markdown(
-    rows: Rows, *, metrics: Sequence[str] | None = None, baseline: str = "erm", names: Sequence[str] | None = None
+    rows: Rows,
+    *,
+    metrics: Sequence[str] | None = None,
+    baseline: str = "erm",
+    names: Sequence[str] | None = None,
+    marks: Sequence[bool] | None = None,
 ) -> str:
-    """Tables as Markdown, one per metric: methods in columns, splits in rows, cost share of the baseline below.
+    """Tables as Markdown, one per metric: methods in columns, splits in rows, seeds and cost share below.
 
     A cell is mean ± standard deviation over seeds in percent, then the difference to the baseline with its 95 %
     interval in points. A method in several versions is told apart by what differs (model, reference, fraction).
 
     :param metrics: which, in which order; all that the rows hold when left out.
     :param names: name of the method of each row, where more is known of what differs than rows say.
+    :param marks: whether the difference of each row stands out; it then has an asterisk.
     :raises InputError: for no rows, or a metric that the rows lack.
     """
     blocks = []
-    for table in _tables(rows, metrics, baseline, names):
+    for table in _tables(rows, metrics, baseline, names, marks):
         width = len(table.methods)
         lines = [f"### {_escape_markdown(table.title)}", ""]
         lines.append(_markdown_row(["Split", *map(_escape_markdown, table.methods)]))
@@ -75,11 +81,16 @@ def to_markdown(
 
 
 def to_latex(
-    rows: Rows, *, metrics: Sequence[str] | None = None, baseline: str = "erm", names: Sequence[str] | None = None
+    rows: Rows,
+    *,
+    metrics: Sequence[str] | None = None,
+    baseline: str = "erm",
+    names: Sequence[str] | None = None,
+    marks: Sequence[bool] | None = None,
 ) -> str:
     r"""Tables as LaTeX, the same as `to_markdown`'s; needs `\usepackage{booktabs}`. Names are escaped."""
     blocks = []
-    for table in _tables(rows, metrics, baseline, names):
+    for table in _tables(rows, metrics, baseline, names, marks):
         width = len(table.methods)
         lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(table.title)}}}"]
         lines += [rf"\begin{{tabular}}{{l{'r' * width}}}", r"\toprule", _latex_row(["Split", *table.methods])]
@@ -178,7 +189,11 @@ def escape_latex(text: str) -> str:
 
 
 def _tables(
-    rows: Rows, metrics: Sequence[str] | None, baseline: str, given_names: Sequence[str] | None
+    rows: Rows,
+    metrics: Sequence[str] | None,
+    baseline: str,
+    given_names: Sequence[str] | None,
+    marks: Sequence[bool] | None,
 ) -> list[_Table]:
     frame = _records_frame(rows)
     if frame.empty:
@@ -188,20 +203,29 @@ def _tables(
     if strangers:
         raise InputError("The table cannot be made.", [unknown("metric in these rows", m, held) for m in strangers])
     names = list(given_names or method_names(frame))
-    cells = {(name, row["split"], row["metric"]): row for name, row in zip(names, to_records(frame), strict=True)}
+    marked = [False] * len(frame) if marks is None else list(marks)
+    # Averages of several roles share a name, so the role is part of the place.
+    cells = {
+        (name, row["role"], row["split"], row["metric"]): {**row, "marked": mark}
+        for name, mark, row in zip(names, marked, to_records(frame), strict=True)
+    }
     methods = list(dict.fromkeys(names))
     tables = []
     for metric in metrics or held:
         sections = []
         for role, title in ROLE_TITLES.items():
             splits = list(dict.fromkeys(frame.loc[frame["role"] == role, "split"]))
-            entries = [(s, [_cell(cells.get((name, s, metric)), baseline) for name in methods]) for s in splits]
+            entries = [(s, [_cell(cells.get((name, role, s, metric)), baseline) for name in methods]) for s in splits]
             sections += [(title, entries)] if entries else []
-        shares = [_share(next(row for (n, _, _), row in cells.items() if n == name)) for name in methods]
+        own = {name: [row for (n, *_, m), row in cells.items() if n == name and m == metric] for name in methods}
+        sections.append(("Runs", [("seeds", [_seed_counts(own[name]) for name in methods])]))
+        shares = [_share(next(row for (n, *_), row in cells.items() if n == name)) for name in methods]
         sections.append(("Cost", [(f"FLOPs, share of {baseline}", shares)]))
         arrow = "higher" if HIGHER_IS_BETTER.get(metric, True) else "lower"
         title = f"{METRIC_TITLES.get(metric, metric)} in percent, {arrow} is better"
         title += f"; difference to {baseline} with its 95 % interval, in points"
+        if any(row["marked"] for rows_of_method in own.values() for row in rows_of_method):
+            title += "; * where it excludes 0, on single splits after Holm's correction"
         tables.append(_Table(title, methods, sections))
     return tables
 
@@ -214,7 +238,14 @@ def _cell(row: Mapping[str, Any] | None, baseline: str) -> str:
         text += f" ± {100 * row['std']:.1f}"
     if row["delta"] is None or row["method"] == baseline:
         return text
-    return f"{text} ({_points(row['delta'])} [{_points(row['delta_low'])}, {_points(row['delta_high'])}])"
+    difference = f"{_points(row['delta'])} [{_points(row['delta_low'])}, {_points(row['delta_high'])}]"
+    return f"{text} ({difference}){'*' if row['marked'] else ''}"
+
+
+def _seed_counts(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say over how many seeds a method's means are; two numbers where some split lacks seeds."""
+    counts = {row["num_seeds"] for row in rows} or {0}
+    return str(max(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
 def _share(row: Mapping[str, Any]) -> str:

@@ -7,25 +7,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ftft_core.comparison import to_csv, to_latex, to_markdown
+from ftft_core.comparison import to_csv
 from ftft_core.workspace import ComparisonReport
 
 
 def draw_export(report: ComparisonReport, metric: str) -> None:
     """Draw the buttons that download the comparison."""
-    baseline, names = report.comparison.baseline, report.names
     files = {
         "CSV": ("comparison.csv", "text/csv", to_csv(report.rows)),
-        "Markdown": (
-            "comparison.md",
-            "text/markdown",
-            to_markdown(report.rows, metrics=[metric], baseline=baseline, names=names),
-        ),
-        "LaTeX": (
-            "comparison.tex",
-            "text/x-tex",
-            to_latex(report.rows, metrics=[metric], baseline=baseline, names=names),
-        ),
+        "Markdown": ("comparison.md", "text/markdown", report.as_markdown([metric])),
+        "LaTeX": ("comparison.tex", "text/x-tex", report.as_latex([metric])),
         "every seed": ("comparison-seeds.csv", "text/csv", seeds_csv(report)),
     }
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):

@@ -226,7 +226,7 @@ def _run_facts(
 
 
 def _with_keys(recipe: str, keys: Mapping[str, str]) -> str:
-    """Replace the ids of runs in a recipe; an id is a letter and eight hexadecimal digits, and stands for nothing else."""
+    """Replace the ids of runs in a recipe: a letter and eight hexadecimal digits, which stand for nothing else."""
     for run_id, key in keys.items():
         recipe = recipe.replace(json.dumps(run_id), json.dumps(key))
     return recipe

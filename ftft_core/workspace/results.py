@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ftft_core.comparison import Comparison, RunResult, compare_runs, conclude, cost_table
+from ftft_core.comparison import Comparison, RunResult, compare_runs, conclude, cost_table, to_latex, to_markdown
 from ftft_core.comparison.columns import Column, make_columns
 from ftft_core.comparison.compare import baseline_of
 from ftft_core.comparison.efficiency import first_reach, mean_curves
@@ -62,6 +64,38 @@ class ComparisonReport:
         methods, baseline = self.comparison.methods, self.comparison.baseline
         found = [baseline_of(method, methods, baseline) for method in methods if method.key.method != baseline]
         return frozenset(chosen.column for chosen in found if chosen is not None)
+
+    def as_markdown(self, metrics: Sequence[str] | None = None) -> str:
+        """Give the tables as Markdown, averages, marks and seeds in them; see `comparison.to_markdown`."""
+        return to_markdown(**self._printed(), metrics=metrics)
+
+    def as_latex(self, metrics: Sequence[str] | None = None) -> str:
+        """Give the same tables as LaTeX."""
+        return to_latex(**self._printed(), metrics=metrics)
+
+    def of_main_model(self, model: str, num_layers: int) -> ComparisonReport:
+        """Give the same report with the columns of one main model alone."""
+        own = [each for each in self.columns if (each.key.model, each.key.num_layers) == (model, num_layers)]
+        return replace(self, columns=tuple(own))
+
+    def _printed(self) -> dict[str, Any]:
+        """What tables are made of: the rows, then the averages of roles with several splits."""
+        comparison = self.comparison
+        roles = [split.role for split in self.compared.splits]
+        several = [role for role in dict.fromkeys(roles) if roles.count(role) > 1]
+        averages = comparison.averages[comparison.averages["role"].isin(several)]
+        outside = (averages["delta_low"] > 0) | (averages["delta_high"] < 0)
+        marks = pd.concat([comparison.marks["marked"], averages["has_seed_noise"].astype(bool) & outside])
+        rows = pd.concat([comparison.rows, averages[comparison.rows.columns]], ignore_index=True)
+        columns = pd.concat([comparison.marks["column"], averages["column"]], ignore_index=True)
+        named = {column.column: column.name for column in self.columns}
+        shown = columns.isin(named).to_numpy()
+        return {
+            "rows": rows[shown],
+            "baseline": comparison.baseline,
+            "names": [named[column] for column in columns[shown]],
+            "marks": marks.to_numpy(dtype=bool)[shown].tolist(),
+        }
 
     def column(self, column: str) -> Column:
         """Give the column with this id; or the first of the method of this name.

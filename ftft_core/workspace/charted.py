@@ -1,0 +1,80 @@
+"""What the charts of a comparison show, as rows and in words: robustness against cost, and when a score is reached.
+
+Owns what is drawn and the sentences beside it, on the page and in documents; how it is drawn is `figures`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ftft_core.comparison import pareto_front, to_records
+from ftft_core.comparison.columns import Column
+from ftft_core.comparison.tables import METRIC_TITLES
+from ftft_core.metrics import HIGHER_IS_BETTER
+from ftft_core.workspace.results import ComparisonReport, CostCurves
+
+ROLES = {"out_of_distribution": "out of distribution", "in_distribution": "in distribution", "dev": "development set"}
+NAMED = 4
+"""Methods that a sentence names before it counts the others."""
+
+
+def front_points(report: ComparisonReport, metric: str) -> pd.DataFrame:
+    """Return what the chart of robustness against cost shows: one row a method whose score and cost are known."""
+    averages = report.comparison.averages
+    robust = averages[(averages["role"] == "out_of_distribution") & (averages["metric"] == metric)]
+    by_column = {row["column"]: row for row in to_records(robust)}
+    rows = []
+    for column in report.columns:
+        row = by_column.get(column.column)
+        if row is None or row["mean"] is None or row["cost_share"] is None:
+            continue
+        is_baseline = column.title == report.comparison.baseline
+        values = (row["mean"], row["std"], row["cost_share"], is_baseline, row["num_seeds"])
+        rows.append((column.name, column.column, *values))
+    names = ["name", "column", "score", "std", "cost_share", "is_baseline", "num_seeds"]
+    points = pd.DataFrame(rows, columns=names).astype({"std": float, "score": float, "cost_share": float})
+    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    return points.assign(on_front=pareto_front(points["cost_share"], sign * points["score"]))
+
+
+def reach_words(
+    report: ComparisonReport, found: CostCurves, drawn: Sequence[Column], metric: str, where: str
+) -> list[str]:
+    """Say at which share of the baseline's cost each method reaches the baseline's best score."""
+    if found.reach.empty:
+        return []
+    baseline = report.comparison.baseline
+    by_column = found.reach.set_index("column")
+    target = 100 * float(by_column["target"].iloc[0])
+    reaching: list[tuple[float, str]] = []
+    missing: list[tuple[float, str]] = []
+    for column in drawn:
+        row = by_column.loc[column.column]
+        if pd.notna(row["share"]):
+            reaching.append((float(row["share"]), column.name))
+        else:
+            missing.append((float(row["best"]), column.name))
+    said = []
+    if reaching:
+        each = ", ".join(f"{name} at {100 * share:.0f} %" for share, name in sorted(reaching))
+        said.append(
+            f"{baseline}’s best {METRIC_TITLES[metric].lower()} {where}, {target:.1f}, is reached by {each} of its "
+            "cost."
+        )
+    if missing:
+        nearest = sorted(missing, reverse=HIGHER_IS_BETTER[metric])
+        names = ", ".join(f"{name} (at best {100 * best:.1f})" for best, name in nearest[:NAMED])
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        said.append(f"Not reached by {names}{more}.")
+    if not found.has_snapshots:
+        said.append(
+            "No run was looked at before its end, so each is one point; runs trained with --snapshots 8 draw a curve."
+        )
+    else:
+        counts = ", ".join(f"{count} of {split}" for split, count in found.num_examples.items())
+        said.append(
+            f"Means over seeds at the points that were looked at, on {counts} examples; the table is of all of them."
+        )
+    return said
