@@ -1,0 +1,114 @@
+"""The programs that prepare suites and models for the recipes of results."""
+
+from __future__ import annotations
+
+import importlib
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ftft_core.suites import load_suite
+from tests.conftest import ROOT
+
+SIZES = {"train": 60, "dev": 20, "forum": 30, "checks": 45}
+SPEC = """\
+text: [first, second]
+label: label
+labels: [no, maybe, yes]
+train: train.csv
+dev: dev.csv
+in_distribution: {forum: forum.csv}
+out_of_distribution:
+  checks: {file: checks.csv, group: kind, label_map: {other: [no, maybe]}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def programs() -> Iterator[None]:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    yield
+    sys.path.remove(str(ROOT / "benchmarks"))
+
+
+def program(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    for split, size in SIZES.items():
+        frame = pd.DataFrame({"first": [f'{split} "{row}",\nand so on' for row in range(size)]})
+        frame["second"] = "null"
+        frame["label"] = ["yes" if row % 3 == 0 else ("no", "maybe")[row % 2] for row in range(size)]
+        if split == "checks":
+            frame["kind"] = [f"kind {row % 5}" for row in range(size)]
+            frame["label"] = frame["label"].replace({"no": "other", "maybe": "other"})
+        frame.to_csv(tmp_path / f"{split}.csv", index=False)
+    (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")
+    return tmp_path / "spec.yaml"
+
+
+def test_a_smaller_suite_keeps_ids_texts_labels_groups_and_shares(spec: Path, tmp_path: Path) -> None:
+    whole = load_suite("whole", spec)
+    sizes = program("suites").write_sample(whole, tmp_path / "small", train=20, test=25, seed=0)
+    small = load_suite("small", tmp_path / "small" / "spec.yaml")
+    assert sizes == {"train": "20 of 60", "dev": "20 of 20", "forum": "25 of 30", "checks": "25 of 45"}
+    assert small.labels == whole.labels
+    for split in small.splits:
+        original = whole.split(split.name)
+        assert (split.role, split.label_map) == (original.role, original.label_map)
+        rows = original.examples.set_index("example_id").loc[split.examples["example_id"]].reset_index()
+        pd.testing.assert_frame_equal(split.examples, rows[split.examples.columns], check_dtype=False)
+        assert list(rows.index) == sorted(rows.index)
+    assert small.train.examples["label"].value_counts().to_dict() == {"maybe": 7, "no": 7, "yes": 6}
+    assert small.split("checks").examples["group"].value_counts().tolist() == [5] * 5
+
+
+def test_a_sample_is_the_same_every_time_and_another_one_with_another_seed(spec: Path) -> None:
+    examples = load_suite("whole", spec).train.examples
+    sampled_rows = program("suites").sampled_rows
+    rows = sampled_rows(examples, 20, seed=0, split="train")
+    assert list(rows) == list(sampled_rows(examples, 20, seed=0, split="train"))
+    assert list(rows) != list(sampled_rows(examples, 20, seed=1, split="train"))
+    assert list(sampled_rows(examples, 60, seed=0, split="train")) == list(range(60))
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value > 127:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+def piece(number: int, value: int | bytes) -> bytes:
+    """A field of a protocol buffer, written by hand."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_tensors_and_nodes_of_onnx_are_read(packed: bool) -> None:
+    values = np.arange(600, dtype="<f4").reshape(2, 300)
+    dims = piece(1, varint(2) + varint(300)) if packed else piece(1, 2) + piece(1, 300)
+    tensor = dims + piece(2, 1) + piece(8, b"weight") + piece(9, values.tobytes())
+    whole_numbers = piece(1, 1) + piece(2, 7) + piece(8, b"shape") + piece(9, struct.pack("<q", 3))
+    node = piece(1, b"x") + piece(1, b"weight") + piece(2, b"y") + piece(3, b"/layer/MatMul") + piece(4, b"MatMul")
+    content = piece(1, 8) + piece(7, piece(1, node) + piece(5, tensor) + piece(5, whole_numbers))
+    nodes, tensors = program("models").read_onnx(content)
+    assert nodes == [{"name": "/layer/MatMul", "op_type": "MatMul", "input": ["x", "weight"]}]
+    assert list(tensors) == ["weight"]
+    np.testing.assert_array_equal(tensors["weight"], values)
+
+
+def test_a_wheel_is_found_by_its_version(tmp_path: Path) -> None:
+    (tmp_path / "Some_Model-1.0.2-py3-none-any.whl").touch()
+    find_wheel = program("models").find_wheel
+    assert find_wheel(tmp_path, "some-model==1.0.2") is not None
+    assert find_wheel(tmp_path, "some-model==1.0") is None
