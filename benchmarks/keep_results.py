@@ -1,10 +1,12 @@
 """Keep the results of a workspace's finished runs in docs/results, small and without texts.
 
-    python benchmarks/keep_results.py WORKSPACE [WORKSPACE ...] [--suite NAME] [--out docs/results] [--again]
+    python benchmarks/keep_results.py WORKSPACE [WORKSPACE ...] [--suite NAME] [--out FOLDER] [--again] [--rounded]
 
 Trains nothing. What is there already stays, so results of several workspaces and days add up; running it twice changes
 nothing. A suite that has changed since is refused: its results would not compare. What of a run is kept, and as what,
-stands in ftft_core/workspace/kept_files.py; `make results` makes the tables and figures of docs/results.md from it.
+stands in ftft_core/workspace/kept_files.py: at most about 50 KiB for a run on the sample suite. Suites with more labels
+or larger splits take more; --rounded then halves what predictions take. `make results` makes the tables and figures of
+docs/results.md from it.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ def main() -> None:
     parser.add_argument("--suite", action="append", help="only this suite; may be given several times")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where results are kept")
     parser.add_argument("--again", action="store_true", help="replace runs that are kept already")
+    parser.add_argument("--rounded", action="store_true", help="round logits of predictions; what is right stays right")
     given = parser.parse_args()
     failed = False
     for folder in given.workspaces:
@@ -37,7 +40,7 @@ def main() -> None:
         workspace.sync()
         for suite in given.suite or list(workspace.suites()["suite"]):
             try:
-                kept = workspace.keep_results(suite, given.out, again=given.again)
+                kept = workspace.keep_results(suite, given.out, again=given.again, rounded=given.rounded)
             except FTFTError as failure:
                 failed = True
                 print(f"{suite}: {failure}", file=sys.stderr)

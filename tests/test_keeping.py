@@ -13,7 +13,7 @@ import pytest
 
 from ftft_core.errors import InputError
 from ftft_core.workspace import Workspace
-from ftft_core.workspace.kept_files import pack_dynamics, portable_model, run_file, unpack_dynamics
+from ftft_core.workspace.kept_files import pack_dynamics, portable_model, round_logits, run_file, unpack_dynamics
 from tests.compare_workspace import SUITE, Made, add_runs, make_compare_workspace
 
 
@@ -166,3 +166,24 @@ def test_models_are_named_as_others_can():
     assert portable_model("microsoft/deberta-v3-large") == "microsoft/deberta-v3-large"
     assert portable_model("/somewhere/models/mpnet") == portable_model("build/models/mpnet") == "mpnet"
     assert portable_model("./mpnet") == "mpnet"
+
+
+def test_rounded_results_are_smaller_and_right_where_the_others_are(workspace, results, tmp_path):
+    workspace.keep_results(SUITE, tmp_path, rounded=True)
+    key = json_lines(results)[0]["key"]
+    assert run_file(tmp_path / SUITE, key).stat().st_size < 0.8 * run_file(results / SUITE, key).stat().st_size
+    again = Workspace(tmp_path / "restored")
+    again.restore_results(tmp_path / SUITE)
+    before, after = (each.compare(SUITE).rows for each in (workspace, again))
+    exact = before["metric"] != "ece"
+    columns = ["mean", "std", "delta", "delta_low", "delta_high"]
+    pd.testing.assert_frame_equal(before.loc[exact, columns], after.loc[exact, columns])
+    np.testing.assert_allclose(before["mean"], after["mean"], atol=5e-3)
+
+
+def test_rounding_never_changes_a_prediction():
+    logits = np.random.default_rng(0).normal(0, 3, (20_000, 3)).astype(np.float32)
+    logits[:5000, 1] = logits[:5000, 0] + np.float32(1e-6)  # nearly tied
+    rounded = round_logits(logits)
+    assert (rounded.argmax(axis=1) == logits.argmax(axis=1)).all()
+    np.testing.assert_allclose(rounded, logits, rtol=2.5e-4)

@@ -18,7 +18,7 @@ import pandas as pd
 from ftft_core import store
 from ftft_core.comparison import ComparedSplit, RunResult, SplitPredictions
 from ftft_core.comparison.columns import MissingRun
-from ftft_core.comparison.runs import short_model
+from ftft_core.comparison.runs import column_id, short_model
 from ftft_core.config import METHODS, StopConfig
 from ftft_core.selection import Recipe
 from ftft_core.selection.words import joined_words
@@ -148,7 +148,8 @@ def _matched_facts(run: Mapping[str, Any], others: Iterable[RunResult]) -> dict[
     wanted = json.loads(run["config"]).get("budget", {}).get("max_flops")
     if wanted is None:
         return {}
-    for other in sorted(others, key=lambda each: each.method != "ftft"):  # it is ftft's that experiments match
+    # It is ftft's cost that experiments match; of several that cost just the same one is named for every seed.
+    for other in sorted(others, key=lambda each: (each.method != "ftft", each.reference_model or "", column_id(each))):
         is_it = other.seed == run["seed"] and other.reference_model is not None and other.total_flops is not None
         if is_it and math.isclose(other.total_flops or 0.0, wanted, rel_tol=1e-9):
             reference = f"{short_model(other.reference_model or '')}, {other.reference_layers} layers"

@@ -39,6 +39,7 @@ from ftft_core.workspace.kept_files import (
     part_of,
     portable_model,
     read_kept,
+    round_logits,
     rows_of,
     run_file,
     unpack_dynamics,
@@ -74,13 +75,15 @@ class Kept:
 class Keeping(Results):
     """Results that outlive the workspace."""
 
-    def keep_results(self, suite: str, folder: str | Path, *, again: bool = False) -> Kept:
+    def keep_results(self, suite: str, folder: str | Path, *, again: bool = False, rounded: bool = False) -> Kept:
         """Add the finished runs of a suite to the results in `folder`, in a folder of the suite's name.
 
         Predictions of all test splits and scores on the way are kept, and of references and plain fine-tuning what
         their data maps take; no texts. Runs that are there already stay as they are.
 
         :param again: replace those that are there by the ones of this workspace.
+        :param rounded: round logits of predictions (`kept_files.round_logits`): what is predicted stays the same, but
+            for near ties where a split merges labels; calibration to about three digits. Kept exactly when left out.
         :raises InputError: when results are kept of another version of the suite.
         """
         target = Path(folder) / suite
@@ -104,8 +107,10 @@ class Keeping(Results):
                 if key in known and not again:
                     continue
                 has_map = row["method"] in WITH_MAPS or run_id in sources
-                write_parquet(run_file(target, key), _run_table(connection, suite, row, kept.facts, has_map))
-                line = _run_facts(connection, key, row, keys)
+                write_parquet(
+                    run_file(target, key), _run_table(connection, row, kept.facts, has_map=has_map, rounded=rounded)
+                )
+                line = {**_run_facts(connection, key, row, keys), "rounded": rounded}
                 if key in known:
                     kept.runs[known[key]] = line
                 else:
@@ -233,7 +238,7 @@ def _with_keys(recipe: str, keys: Mapping[str, str]) -> str:
 
 
 def _run_table(
-    connection: store.Connection, suite: str, row: Mapping[str, Any], facts: Mapping[str, Any], has_map: bool
+    connection: store.Connection, row: Mapping[str, Any], facts: Mapping[str, Any], *, has_map: bool, rounded: bool
 ) -> pa.Table:
     run_id = row["run_id"]
     parts = []
@@ -241,7 +246,8 @@ def _run_table(
         read = comparing_store.read_split_logits(connection, [run_id], split["name"]).get(run_id)
         if read is not None:
             name = pa.array([split["name"]] * len(read.positions), pa.string())
-            columns = {"split": name, "position": pa.array(read.positions), "logits": lists_of(read.logits)}
+            logits = round_logits(read.logits) if rounded else read.logits
+            columns = {"split": name, "position": pa.array(read.positions), "logits": lists_of(logits)}
             parts.append(rows_of("prediction", columns))
     if has_map and run_id in dynamics_store.runs_with_dynamics(connection):
         run_no, _ = run_store.find_run(connection, run_id)
