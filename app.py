@@ -8,3 +8,4 @@ st.set_page_config(page_title="FTFT", layout="wide", initial_sidebar_state="coll
 page = ui.navigate()
 ui.draw_frame(page.url_path or ui.START)
 page.run()
+ui.reads.settle()

@@ -174,3 +174,57 @@ def test_two_processes_that_write_lose_nothing(path: Path) -> None:
     with store.open_database(path).reading() as connection:
         rows = connection.execute("SELECT writer, count(DISTINCT number) FROM base.marks GROUP BY 1 ORDER BY 1")
         assert rows.fetchall() == [("a", 30), ("b", 30)]
+
+
+def opens(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Every opening of the file from now on."""
+    made: list[object] = []
+    connect = connection_module._connect
+
+    def counted(file: Path) -> connection_module.Connection:
+        made.append(connect(file))
+        return made[-1]  # type: ignore[return-value]
+
+    monkeypatch.setattr(connection_module, "_connect", counted)
+    return made
+
+
+def is_free(path: Path) -> bool:
+    """Whether another process can open the file just now."""
+    command = [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1])", str(path)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_connection_that_lingers_serves_the_next_readings_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = opens(path, monkeypatch)
+    database = store.open_database(path)
+    database.linger(600)
+    for _ in range(3):
+        with database.reading() as connection:
+            assert connection.execute("SELECT count(*) FROM base.marks").fetchall() == [(0,)]
+    assert len(made) == 1
+    assert not is_free(path)
+    with database.writing() as connection:
+        connection.execute("INSERT INTO base.marks VALUES ('app', 0)")
+    assert len(made) == 1
+    assert is_free(path), "after writing the file is let go of at once"
+
+
+def test_a_connection_that_lingers_is_closed_when_its_time_is_over(path: Path) -> None:
+    database = store.open_database(path)
+    database.linger(0.01)
+    with database.reading():
+        pass
+    assert any(is_free(path) for _ in range(20))
+
+
+def test_a_connection_that_lingers_makes_way_for_a_process_that_waits(path: Path) -> None:
+    database = store.open_database(path)
+    database.linger(600)
+    with database.reading():
+        pass
+    subprocess.run(
+        [sys.executable, "-c", WRITE, str(path), "other"], check=True, timeout=120, env=environment(path.parent)
+    )
+    with database.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM base.marks").fetchall() == [(30,)]

@@ -1,7 +1,10 @@
 """The state behind the data map: gestures, undo, and the address that reproduces it."""
 
+from __future__ import annotations
+
 import base64
 import zlib
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,8 @@ from ftft_core.selection import (
     TextCondition,
     ThresholdCondition,
 )
-from ftft_core.ui import gestures
+from ftft_core.ui import condition_forms, gestures
+from ftft_core.ui.condition_forms import begin
 from ftft_core.ui.view import (
     Choice,
     History,

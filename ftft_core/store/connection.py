@@ -3,7 +3,8 @@
 DuckDB lets one process write to a file, and shuts out every other process meanwhile, readers too. So a connection is
 opened for one piece of work and closed after it. Threads of one process share one connection (DuckDB refuses to open
 a file twice with different settings); if another process holds the file, opening waits with growing pauses, and the
-error after the wait names that process.
+error after the wait names that process. A process that does many small pieces of work in a row, as the app does for
+every page, may let the connection linger: opening takes longer than most of its queries.
 
 Whoever waits says so by touching a file. A process whose threads follow one another so closely that it would never let
 go, as an app with several tabs does, then makes way: its next thread waits until the file was free for a moment.
@@ -44,6 +45,9 @@ _AWAY_SECONDS = 0.2
 _PATIENCE_SECONDS = 5.0
 """A thread waits no longer than this for the others of its process: they may be waiting for it."""
 
+_LOOK_SECONDS = 0.05
+"""How often a connection that lingers looks whether another process waits for it."""
+
 _DAMAGE = (duckdb.Error, duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 """What DuckDB raises on a damaged or unreachable file; a mistake of ours is one of its other kinds."""
 
@@ -71,6 +75,17 @@ class Database:
         self._connection: Connection | None = None
         self._num_users = 0
         self._is_migrated = False
+        self._linger_seconds: float | None = None
+        self._close_at: float | None = None
+        self._was_written = False
+
+    def linger(self, seconds: float) -> None:
+        """Keep the connection for so long after its last reading, unless another process waits for the file.
+
+        After writing it is closed at once: that is when DuckDB moves what was written into the file, and whoever
+        remembers what the file held by its time and size should have to look again only once.
+        """
+        self._linger_seconds = seconds
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -104,6 +119,7 @@ class Database:
                     connection.rollback()
                 raise
             connection.commit()
+            self._was_written = True
 
     def _enter(self) -> Connection:
         with self._lock:
@@ -141,12 +157,35 @@ class Database:
         with self._lock:
             self._num_users -= 1
             self._mine.depth -= 1
-            if self._num_users == 0 and self._connection is not None:
-                self._connection.close()
-                self._connection = None
-                if self._closed_until > time.monotonic():
-                    self._closed_until = time.monotonic() + _AWAY_SECONDS
-                self._lock.notify_all()
+            if self._num_users == 0:
+                is_wanted = self._closed_until > time.monotonic() or _waits(self.path)
+                if self._linger_seconds is None or self._was_written or is_wanted:
+                    self._close()
+                else:
+                    is_watched = self._close_at is not None
+                    self._close_at = time.monotonic() + self._linger_seconds
+                    if not is_watched:
+                        threading.Thread(target=self._close_later, name="ftft-database", daemon=True).start()
+
+    def _close_later(self) -> None:
+        """Close the connection once it has lingered, or is wanted elsewhere."""
+        with self._lock:
+            while (self._num_users > 0 or time.monotonic() < (self._close_at or 0.0)) and self._connection is not None:
+                self._lock.wait(_LOOK_SECONDS)
+                if self._num_users == 0 and _waits(self.path):
+                    break
+            self._close_at = None
+            if self._num_users == 0:
+                self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+            self._was_written = False
+            if self._closed_until > time.monotonic():
+                self._closed_until = time.monotonic() + _AWAY_SECONDS
+            self._lock.notify_all()
 
 
 def _connect(path: Path) -> Connection:

@@ -98,6 +98,11 @@ def list_runs(connection: Connection, suite: str | None = None) -> pd.DataFrame:
     ).df()
 
 
+def run_names(connection: Connection) -> dict[str, str]:
+    """Give the name of every run, by its id."""
+    return dict(connection.execute("SELECT run_id, name FROM base.runs").fetchall())
+
+
 def read_run(connection: Connection, reference: str) -> dict[str, Any]:
     """Give one row of the view `runs`; plain Python values."""
     _, run_id = find_run(connection, reference)

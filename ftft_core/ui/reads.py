@@ -6,6 +6,7 @@ frames given out are shared between sessions and must not be changed.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ FOLDER_VARIABLE = "FTFT_WORKSPACE"
 DEFAULT_FOLDER = "workspace"
 DATABASE_NAME = "ftft.duckdb"
 
+LINGER_SECONDS = 0.25
+"""How long the database stays open after a page has read from it: about until its next piece reads too."""
+
 
 def workspace_folder() -> Path:
     """Folder of the workspace that this app shows."""
@@ -28,12 +32,24 @@ def workspace_folder() -> Path:
 
 @st.cache_resource(show_spinner=False)
 def _workspace(folder: str) -> Workspace:
-    return Workspace(Path(folder))
+    workspace = Workspace(Path(folder))
+    workspace.database.linger(LINGER_SECONDS)
+    return workspace
 
 
 def open_workspace() -> Workspace:
     """Return the workspace that this app shows, one object a process."""
     return _workspace(str(workspace_folder()))
+
+
+@st.cache_resource(show_spinner=False)
+def settle() -> None:
+    """Tell the garbage collector, once a process, that what is loaded by now stays.
+
+    Streamlit has it look through everything after each run of a page, all imported modules included.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def database_state() -> str:

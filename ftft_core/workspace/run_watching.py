@@ -152,13 +152,17 @@ class RunWatching(Plans):
 
     def queue(self) -> pd.DataFrame:
         """Give what runs and waits: run_id, name, status, position (0 runs, 1 is next), seconds_left, device."""
-        names = self.runs().set_index("run_id")["name"].to_dict()
+        under_way, waiting = self._queue.under_way(), self._queue.waiting()
+        names: dict[str, str] = {}
+        if under_way or waiting:
+            with self.database.reading() as connection:
+                names = run_store.run_names(connection)
         rows: list[tuple[Any, ...]] = []
-        for folder, state in self._queue.under_way():
+        for folder, state in under_way:
             left = folder.read_progress().get("seconds_left")
             device = state.get("runs_on") or state.get("device")
             rows.append((folder.run_id, names.get(folder.run_id, folder.run_id), "running", 0, left, device))
-        for position, folder in enumerate(self._queue.waiting(), 1):
+        for position, folder in enumerate(waiting, 1):
             rows.append((folder.run_id, names.get(folder.run_id, folder.run_id), "queued", position, None, None))
         return pd.DataFrame(rows, columns=_QUEUE_COLUMNS)
 

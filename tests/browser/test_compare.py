@@ -60,11 +60,10 @@ def choose(tab, name, option, value):
     for _ in range(10):  # a part of the page that is drawn anew just then closes the list
         tab.locator(f".st-key-compare-{name} input").click()
         try:
-            listed.wait_for(timeout=4000)
+            listed.click(timeout=4000)
             break
         except PlaywrightTimeout:
             tab.keyboard.press("Escape")
-    listed.click()
     tab.wait_for_url(re.compile(f"[?&]{name}={value}(&|$)"))
     rest(tab)
 
