@@ -9,12 +9,12 @@ from streamlit.testing.v1 import AppTest
 
 from ftft_core.comparison.pairs import mcnemar
 from ftft_core.figures import LIGHT
-from ftft_core.workspace.charted import front_points, reach_words
 from ftft_core.ui.compare_examples import examples_markup, outcome_words
 from ftft_core.ui.compare_export import seeds_csv
 from ftft_core.ui.compare_notes import COVERAGE, seeds_markup
 from ftft_core.ui.compare_pair import default_pins, groups_words, ordered_groups, summary_markup
 from ftft_core.ui.paper_table import comparison_table
+from ftft_core.workspace.charted import front_points, reach_words
 from tests.compare_workspace import AWKWARD, SUITE, Made, make_compare_workspace
 
 APP = Path(__file__).parents[1] / "app.py"
