@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from ftft_core import store
@@ -125,6 +126,18 @@ class Plans(WorkspaceBase):
         """
         (run,) = self._look_at_all([config])
         raise_all(run.errors)
+        return _estimate(run)
+
+    def estimate(self, config: RunConfig, *, num_examples: int | None = None) -> RunEstimate | None:
+        """Give what a run on all examples would take, or on so many of them drawn at random; None while not measured.
+
+        For runs whose subset can't be made yet: what is chosen later is taken to be of usual length.
+        """
+        (run,) = self._look_at_all([config])
+        if num_examples is not None and run.suite is not None:
+            num_train = run.suite["num_train"]
+            drawn = np.random.default_rng(0).choice(num_train, min(num_examples, num_train), replace=False)
+            run.rows = TrainingRows(len(drawn), np.sort(drawn))
         return _estimate(run)
 
     def keep_expected(self, run_id: str, expected: RunEstimate | None) -> None:
