@@ -20,7 +20,7 @@ from ftft_core.experiments.following import Following, follow, seconds_left
 from ftft_core.experiments.planning import PlannedRun
 from ftft_core.experiments.recipe import Recipe, mapping_of, read_recipe, read_values
 from ftft_core.experiments.recipe_text import values_of, yaml_of
-from ftft_core.experiments.record import Experiment, ExperimentFolder, RunLine, find, recipe_of
+from ftft_core.experiments.record import Experiment, ExperimentFolder, RunLine, find, id_of, recipe_of, remove
 from ftft_core.experiments.running import plan_experiment, run_experiment, stop_experiment
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "find",
     "follow",
     "go_on",
+    "id_of",
     "look_at",
     "look_at_values",
     "mapping_of",
@@ -46,6 +47,7 @@ __all__ = [
     "read_values",
     "recipe_of",
     "refuse",
+    "remove",
     "run_experiment",
     "seconds_left",
     "start_experiment",

@@ -216,14 +216,19 @@ def under_way_words(experiment: str) -> str:
 def keep(workspace: Path, recipe: Recipe) -> ExperimentFolder:
     """Give the folder of the experiment with this recipe; its recipe is written if nobody did before."""
     recipe = _with_whole_paths(recipe)
-    words = json.dumps(recipe.model_dump(mode="json"), sort_keys=True)
-    folder = ExperimentFolder(workspace / "experiments" / f"e{hashlib.sha256(words.encode()).hexdigest()[:8]}")
+    folder = ExperimentFolder(workspace / "experiments" / id_of(recipe))
     folder.path.mkdir(parents=True, exist_ok=True)
     if not folder.recipe_file.exists():
         temporary = folder.path / f".recipe.{os.getpid()}.new"
         temporary.write_text(yaml_of(mapping_of(recipe)), encoding="utf-8")
         os.replace(temporary, folder.recipe_file)
     return folder
+
+
+def id_of(recipe: Recipe) -> str:
+    """Give the id of the experiment with this recipe."""
+    words = json.dumps(_with_whole_paths(recipe).model_dump(mode="json"), sort_keys=True)
+    return f"e{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
 
 def find(workspace: Path, experiment: str) -> ExperimentFolder:

@@ -19,6 +19,7 @@ from ftft_core.methods import GUIDED_METHODS, METHODS, REFERENCE_METHODS
 from ftft_core.ui import planning, reads
 from ftft_core.ui.frame import as_text
 from ftft_core.ui.run_foot import draw_foot
+from ftft_core.ui.run_markup import model_words
 
 KEY = "ft_"
 """What the keys of the form's widgets begin with; then comes the field, as `planning.DEFAULTS` names it."""
@@ -165,7 +166,7 @@ def _draw_model() -> None:
     left, right = st.columns([2.4, 1])
     left.selectbox(
         "Model", _with(reads.known_models(), "model"), key=KEY + "model", accept_new_options=True,
-        persist_state="session", format_func=_model_words,
+        persist_state="session", format_func=model_words,
         help="A name from the list, a local folder, or a hub name; safetensors only.",
     )  # fmt: skip
     right.number_input("Encoder layers", 1, 10_000, key=KEY + "layers", placeholder="all", persist_state="session",
@@ -256,12 +257,6 @@ def _draw_more(offered: Offered) -> None:
 def _with(options: list[str], field: str) -> list[str]:
     held = st.session_state.get(KEY + field)
     return options if held is None or held in options else [held, *options]
-
-
-def _model_words(model: str) -> str:
-    """Say a local folder by the end of its path."""
-    parts = str(model).rstrip("/").split("/")
-    return str(model) if len(parts) <= 2 else "…/" + "/".join(parts[-2:])
 
 
 def _list(words: Mapping[str, str]) -> str:
