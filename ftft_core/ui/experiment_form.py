@@ -7,6 +7,7 @@ it can work is the core's.
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,10 +43,9 @@ SEEDS_HELP = "How many, such as 3: seeds 0 to 2. Or which: 0-4, or 0, 2, 7, or s
 def draw_form(suite: str) -> None:
     """Draw the questions, or the recipe's text, and the foot."""
     _begin()
-    left, right = st.columns([2.2, 1], vertical_alignment="bottom")
-    left.subheader("Which models", anchor=False)
-    right.segmented_control("Shown as", [FORM, YAML], key="ex_mode", label_visibility="collapsed", width="stretch",
-                            required=True, on_change=_change_mode, args=(suite,))  # fmt: skip
+    with st.container(key="ex-head"):
+        st.segmented_control("Shown as", [FORM, YAML], key="ex_mode", label_visibility="collapsed", width="stretch",
+                             required=True, on_change=_change_mode, args=(suite,))  # fmt: skip
     if told := st.session_state.pop(TOLD, None):
         st.html(f'<div class="ftft-wrong">{html.escape(told)}</div>')
     if st.session_state["ex_mode"] == YAML:
@@ -83,9 +83,9 @@ def _begin() -> None:
 def _usual_reference() -> dict[str, Any]:
     """The reference that was trained last, else the first half of the main model's layers."""
     runs = reads.runs()
-    runs = runs[runs["method"] == "reference"] if len(runs) else runs
+    runs = runs[(runs["method"] == "reference") & (runs["config"] != "{}")] if len(runs) else runs
     if len(runs):
-        return {"model": str(runs.iloc[-1]["model"]), "layers": int(runs.iloc[-1]["num_layers"]) or None}
+        return {"model": str(runs.iloc[-1]["model"]), "layers": json.loads(runs.iloc[-1]["config"]).get("layers")}
     model = st.session_state[KEY + "model"]
     try:
         return {"model": model, "layers": max(1, count_layers(str(model), None) // 2)}
@@ -148,6 +148,7 @@ def _change_mode(suite: str) -> None:
 
 def _draw_text() -> tuple[object, list[str]]:
     held = st.session_state
+    st.subheader("The recipe", anchor=False)
     st.text_area("Recipe", key=TEXT, height=330, label_visibility="collapsed", max_chars=MAX_CHARACTERS,
                  persist_state="session", placeholder="Paste a recipe, or open a file below.")  # fmt: skip
     left, right = st.columns([1.9, 1], vertical_alignment="center")
@@ -181,6 +182,7 @@ def _take_file() -> None:
 
 def _draw_models() -> None:
     held: dict[str, Any] = {"persist_state": "session"}
+    st.subheader("Which models", anchor=False)
     left, right, _, _ = st.columns([2.6, 1, 1, 0.42], vertical_alignment="bottom", gap="small")
     left.selectbox("Main model", _with(reads.known_models(), KEY + "model"), key=KEY + "model", accept_new_options=True,
                    format_func=model_words,

@@ -120,7 +120,7 @@ def _draw_one(each: Experiment) -> None:
         left.html(f'<div class="ftft-title">{html.escape(markup.title_words(each))}</div>'
                   f'<div class="ftft-what">{html.escape(markup.what_words(each))}</div>')  # fmt: skip
         with right:
-            _draw_tools(each)
+            _draw_tools(each, is_open=True)
         _draw_problem(each)
         wrong = " ftft-wrong" * (each.status in ("failed", "interrupted"))
         said = html.escape(markup.state_words(each, seen))
@@ -157,18 +157,23 @@ def _place(run_id: str, status: str) -> int | None:
     return places().get(run_id) if status == "queued" else None
 
 
-def _draw_tools(each: Experiment) -> None:
+def _draw_tools(each: Experiment, *, is_open: bool = False) -> None:
     """Draw an experiment's likeliest button, and a menu of the others."""
-    experiment = each.experiment
+    experiment, kind = each.experiment, "primary" if is_open else "secondary"
     with st.container(horizontal=True, horizontal_alignment="right", gap=None, key=f"ex-tools-{experiment}",
                       vertical_alignment="center"):  # fmt: skip
         if each.is_active:
             st.button("Stop", key=f"ex-stop-{experiment}", on_click=actions.stop, args=(experiment,),
                       disabled=each.status == "stopping", help="Each run leaves a checkpoint")  # fmt: skip
         elif each.status == "finished":
-            st.button("Compare", key=f"ex-compare-{experiment}", on_click=actions.compare, type="primary")
+            st.button(
+                "Compare",
+                key=f"ex-compare-{experiment}",
+                on_click=actions.compare,
+                type="primary" if is_open else "secondary",
+            )
         else:
-            st.button("Go on", key=f"ex-go-{experiment}", on_click=actions.go_on, args=(experiment,), type="primary",
+            st.button("Go on", key=f"ex-go-{experiment}", on_click=actions.go_on, args=(experiment,), type=kind,
                       help="Only what is missing is trained")  # fmt: skip
         key = f"ex-menu-{experiment}"
         menu = [actions.RECIPE] if each.is_active else [actions.RECIPE, actions.FORGET]

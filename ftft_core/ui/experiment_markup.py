@@ -16,6 +16,7 @@ from ftft_core.ui.run_foot import NO_BREAK
 from ftft_core.ui.run_markup import model_words, since_words
 
 CSS = """
+[data-testid="stLayoutWrapper"]:has(> .st-key-ex-head) { margin-top: -2.6rem; margin-left: auto; width: 11rem; }
 .st-key-ex_methods button { min-height: 1.75rem; padding: 0.05rem 0.6rem; }
 .st-key-ex_methods [role="group"], .st-key-ex_methods [data-testid="stButtonGroup"] > div { gap: 0.3rem; }
 .st-key-ex_add button { padding: 0; min-height: 1.5rem; border: none; }
