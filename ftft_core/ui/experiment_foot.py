@@ -71,8 +71,8 @@ def draw_foot(values: object, misread: Sequence[str], *, suite: str) -> None:
                 st.html('<span class="ftft-quiet">It is under way already.</span>', width="content")
         if failure_said := st.session_state.pop(FAILED, None):
             show_error(failure_said)
-        if plan is not None and plan.methods and not reasons:
-            st.html(methods_markup(plan))
+    if plan is not None and plan.methods and not reasons:
+        st.html(methods_markup(plan))
 
 
 def _draw_button(recipe: Recipe | None, plan: ExperimentPlan | None, *, may_start: bool) -> None:

@@ -183,7 +183,7 @@ def _take_file() -> None:
 def _draw_models() -> None:
     held: dict[str, Any] = {"persist_state": "session"}
     st.subheader("Which models", anchor=False)
-    left, right, _, _ = st.columns([2.6, 1, 1, 0.42], vertical_alignment="bottom", gap="small")
+    left, right, end = st.columns([2.6, 1, 1.42], vertical_alignment="bottom", gap="small")
     left.selectbox("Main model", _with(reads.known_models(), KEY + "model"), key=KEY + "model", accept_new_options=True,
                    format_func=model_words,
                    help="The one that is to become robust: a name from the list, a local folder, or a hub name.",
@@ -191,6 +191,8 @@ def _draw_models() -> None:
     right.number_input("Layers", 1, 10_000, key=KEY + "layers", placeholder="all", **held,
                        help="Keep only the first this many; empty for all.")  # fmt: skip
     numbers = list(st.session_state[REFERENCES])
+    end.button("Reference", key="ex_add", type="tertiary", icon=":material/add:", on_click=_add_reference,
+               disabled=len(numbers) >= MAX_REFERENCES, help="Add a reference model")  # fmt: skip
     for place, number in enumerate(numbers):
         names = [f"{KEY}ref_{field}_{number}" for field in words.REFERENCE_DEFAULTS]
         shown = "visible" if place == 0 else "collapsed"
@@ -204,8 +206,6 @@ def _draw_models() -> None:
                            help="A reference's own budget; empty for that of the main model.")  # fmt: skip
         end.button("", icon=":material/close:", key=f"{KEY}drop_{number}", type="tertiary", help="Leave it out",
                    on_click=_drop_reference, args=(number,))  # fmt: skip
-    if len(numbers) < MAX_REFERENCES:
-        st.button("Add a reference", key="ex_add", type="tertiary", icon=":material/add:", on_click=_add_reference)
 
 
 def _draw_methods() -> None:

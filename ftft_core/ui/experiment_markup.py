@@ -19,7 +19,8 @@ CSS = """
 [data-testid="stLayoutWrapper"]:has(> .st-key-ex-head) { margin-top: -2.6rem; margin-left: auto; width: 11rem; }
 .st-key-ex_methods button { min-height: 1.75rem; padding: 0.05rem 0.6rem; }
 .st-key-ex_methods [role="group"], .st-key-ex_methods [data-testid="stButtonGroup"] > div { gap: 0.3rem; }
-.st-key-ex_add button { padding: 0; min-height: 1.5rem; border: none; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-ft-foot) { position: sticky; bottom: 0; z-index: 5;
+  background: var(--ftft-background); padding-bottom: 0.5rem; }
 [class*="st-key-ex_drop_"] button { padding: 0 0.2rem; }
 [class*="st-key-ex-line-"] { border-bottom: 1px solid var(--ftft-line); padding: 0.22rem 0 0.26rem; }
 [class*="st-key-ex-line-"] .stVerticalBlock, [class*="st-key-ex-line-"] { gap: 0 !important; }

@@ -228,8 +228,18 @@ def say(words: str) -> None:
     st.html(f'<div class="ftft-quiet">{html.escape(words)}</div>')
 
 
-def guard(step: str, words: str, *, command: str | None = None, page: tuple[str, str] | None = None) -> NoReturn:
-    """Say what will be here and the one step that fills it, and end the page."""
+def guard(
+    step: str,
+    words: str,
+    *,
+    command: str | None = None,
+    page: tuple[str, str] | None = None,
+    experiment: bool = False,
+) -> NoReturn:
+    """Say what will be here and the one step that fills it, and end the page.
+
+    :param experiment: an experiment would fill it, too.
+    """
     with st.container(border=True):
         st.markdown(f"**{step}**")
         st.markdown(f":gray[{words}]")
@@ -237,6 +247,9 @@ def guard(step: str, words: str, *, command: str | None = None, page: tuple[str,
             st.code(command, language=None)
         if page:
             st.page_link(page[0], label=page[1], icon=":material/arrow_forward:")
+        if experiment:
+            st.page_link("pages/fine_tune.py", label="Set up an experiment", icon=":material/arrow_forward:",
+                         query_params={"view": "experiment"})  # fmt: skip
     st.stop()
     raise AssertionError("st.stop ends the page")
 
