@@ -71,8 +71,14 @@ def draw_foot(values: object, misread: Sequence[str], *, suite: str) -> None:
                 st.html('<span class="ftft-quiet">It is under way already.</span>', width="content")
         if failure_said := st.session_state.pop(FAILED, None):
             show_error(failure_said)
-    if plan is not None and plan.methods and not reasons:
-        st.html(methods_markup(plan))
+
+
+@st.fragment(run_every=SECONDS)
+def draw_methods(values: object) -> None:
+    """Draw what one run of each method takes; it stands apart, so that the foot can stay in sight alone."""
+    kept = st.session_state.get(PLANNED)
+    if isinstance(kept, Looked) and kept.values == values and kept.plan.methods:
+        st.html(methods_markup(kept.plan))
 
 
 def _draw_button(recipe: Recipe | None, plan: ExperimentPlan | None, *, may_start: bool) -> None:

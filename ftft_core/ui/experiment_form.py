@@ -20,7 +20,7 @@ from ftft_core.methods import METHODS
 from ftft_core.modeling.checkpoints import count_layers
 from ftft_core.ui import experiment_words as words
 from ftft_core.ui import reads
-from ftft_core.ui.experiment_foot import draw_foot
+from ftft_core.ui.experiment_foot import draw_foot, draw_methods
 from ftft_core.ui.experiment_state import state
 from ftft_core.ui.frame import as_text
 from ftft_core.ui.run_markup import model_words
@@ -60,6 +60,7 @@ def draw_form(suite: str) -> None:
             st.html(f'<div class="ftft-quiet">{html.escape(said)} It stands in the YAML.</div>')
         values, misread = _read(suite)
     draw_foot(values, misread, suite=suite)
+    draw_methods(values)
 
 
 def _begin() -> None:

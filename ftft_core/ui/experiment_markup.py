@@ -19,8 +19,8 @@ CSS = """
 [data-testid="stLayoutWrapper"]:has(> .st-key-ex-head) { margin-top: -2.6rem; margin-left: auto; width: 11rem; }
 .st-key-ex_methods button { min-height: 1.75rem; padding: 0.05rem 0.6rem; }
 .st-key-ex_methods [role="group"], .st-key-ex_methods [data-testid="stButtonGroup"] > div { gap: 0.3rem; }
-[data-testid="stLayoutWrapper"]:has(> .st-key-ft-foot) { position: sticky; bottom: 0; z-index: 5;
-  background: var(--ftft-background); padding-bottom: 0.5rem; }
+[data-testid="stLayoutWrapper"]:has(> .stVerticalBlock > [data-testid="stLayoutWrapper"] > .st-key-ft-foot) {
+  position: sticky; bottom: 0; z-index: 5; background: var(--ftft-background); padding-bottom: 0.5rem; }
 [class*="st-key-ex_drop_"] button { padding: 0 0.2rem; }
 [class*="st-key-ex-line-"] { border-bottom: 1px solid var(--ftft-line); padding: 0.22rem 0 0.26rem; }
 [class*="st-key-ex-line-"] .stVerticalBlock, [class*="st-key-ex-line-"] { gap: 0 !important; }
@@ -62,7 +62,7 @@ def cost_markup(plan: ExperimentPlan, doing: str | None) -> str:
     """
     quiet = [f"Measuring on this machine: {doing}"] if doing else []
     quiet += [plan.measuring_failed] if plan.measuring_failed else []
-    quiet += plan.remarks
+    quiet += {remark[:30]: remark for remark in plan.remarks}.values()  # what a warm-up remarks, another one does too
     under = "".join(f'<div class="ftft-quiet ftft-remark">{html.escape(words)}</div>' for words in quiet)
     said = re.sub(r"(?<=\d) (?=[A-Za-z%])", NO_BREAK, plan.words)
     return f'<div class="ftft-cost"><div>{html.escape(said)}</div>{under}</div>'

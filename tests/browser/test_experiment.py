@@ -19,7 +19,7 @@ RECIPE = """\
 suite: reviews
 main_model: {{model: {model}, layers: 2}}
 reference_model: {{model: {model}, layers: 1, max_steps: {steps}}}
-methods: [erm, ftft]
+methods: [ftft, erm]
 max_steps: 12
 training: {{batch_size: 16, learning_rate: 1.0e-3}}
 """
@@ -72,14 +72,14 @@ def test_an_experiment_is_started_left_stopped_gone_on_with_and_compared(
     tab = person.new_page()
     tab.goto(f"{app.address}/fine_tune")
     tab.locator('[class*="st-key-ex-open-e"] button').click()
-    tab.locator(".ftft-run .how", has_text=re.compile("left")).first.wait_for()
-    tab.get_by_role("button", name="Stop").click()
-    state_of(tab).get_by_text("Stopped: each run left a checkpoint").wait_for()
+    tab.locator(".ftft-run .how", has_text=re.compile("left")).first.wait_for(timeout=240_000)
+    tab.get_by_role("button", name="Stop", exact=True).click()
+    state_of(tab).get_by_text("Stopped: each run left a checkpoint").wait_for(timeout=240_000)
     (stopped,) = experiments.experiments(app.workspace)
     assert stopped.status == "stopped"
     (reference,) = [line for line in stopped.runs if line.method == "reference"]
 
-    tab.get_by_role("button", name="Go on").click()
+    tab.get_by_role("button", name="Go on", exact=True).click()
     state_of(tab).get_by_text("Finished: 3 of 3 runs").wait_for(timeout=240_000)
     app.workspace.sync()
     row = app.workspace.run(str(reference.run_id))
