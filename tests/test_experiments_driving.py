@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ftft_core import cli as command_line
 from ftft_core import experiments
 from ftft_core.errors import InputError, NotFoundError, RunError
 from ftft_core.experiments import follow, look_at, look_at_values, record
@@ -18,7 +19,6 @@ from ftft_core.experiments import running as running_module
 from ftft_core.experiments.driving import drive, start_experiment, work_on
 from ftft_core.jobs import Queue
 from ftft_core.workspace import Workspace
-from tests.conftest import CommandLine
 from tests.test_experiments import Instant, instant, toy, toy_recipe
 
 __all__ = ["instant", "toy"]  # fixtures
@@ -59,13 +59,22 @@ def test_whoever_works_on_an_experiment_leaves_a_record(instant: Instant, recipe
 
 
 def test_one_experiment_has_one_driver(instant: Instant, recipe: Any) -> None:
-    def start_once_more(_: object) -> None:
-        for start in (lambda: drive(instant.workspace, recipe, watch=unheard),
-                      lambda: start_experiment(instant.workspace, recipe)):  # fmt: skip
-            with pytest.raises(RunError, match=r"Experiment e[0-9a-f]{8} is under way already; .* stops it"):
-                start()
+    told: list[str] = []
 
-    drive(instant.workspace, recipe, watch=start_once_more)
+    def start_once_more(_: object) -> None:
+        if told:
+            return
+        for start in (
+            lambda: drive(instant.workspace, recipe, plan=plan, watch=unheard),
+            lambda: start_experiment(instant.workspace, recipe, plan=plan),
+        ):
+            with pytest.raises(RunError, match=r"Experiment e[0-9a-f]{8} is under way already; .* stops it") as caught:
+                start()
+            told.append(caught.value.message)
+
+    plan = look_at(instant.workspace, recipe)
+    drive(instant.workspace, recipe, plan=plan, watch=start_once_more)
+    assert len(told) == 2
     folder = record.find(instant.workspace.folder, only(instant.workspace).experiment)
     with folder.driving(), pytest.raises(RunError, match="is under way already"):
         work_on(instant.workspace, folder, [], watch=unheard)
@@ -203,7 +212,7 @@ def test_what_can_not_work_is_refused_and_leaves_no_record(instant: Instant, tmp
 
 
 def test_a_process_of_its_own_finishes_it_when_nothing_is_missing(
-    instant: Instant, recipe: Any, ftft: CommandLine
+    instant: Instant, recipe: Any
 ) -> None:  # fmt: skip
     workspace = instant.workspace
     drive(workspace, recipe, watch=unheard)
@@ -214,12 +223,26 @@ def test_a_process_of_its_own_finishes_it_when_nothing_is_missing(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all of it has finished" in done.stdout
     assert only(workspace).status == "finished"
-    listed = ftft("experiments", "list", "--json", workspace=workspace.folder)
-    assert [(row["experiment"], row["status"], row["finished"]) for row in listed.json] == [
-        (folder.experiment, "finished", 3)
-    ]
-    printed = ftft("experiments", "recipe", folder.experiment, workspace=workspace.folder)
-    assert record.recipe_of(printed.stdout) == only(workspace).recipe
-    dry = ftft("experiment", folder.recipe_file, "--dry-run", "--json", workspace=workspace.folder)
-    assert (dry.json["num_runs"], dry.json["num_missing"]) == (3, 0)
-    assert json.loads((folder.path / "state.json").read_text())["status"] == "finished"
+
+
+def test_the_command_line_lists_experiments_and_says_their_price(
+    instant: Instant,
+    recipe: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    workspace = instant.workspace
+    drive(workspace, recipe, watch=unheard)
+    folder = record.find(workspace.folder, only(workspace).experiment)
+
+    def ask(*arguments: object) -> str:
+        capsys.readouterr()
+        assert command_line.main([*map(str, arguments), "--workspace", str(workspace.folder)]) == 0
+        return capsys.readouterr().out
+
+    rows = json.loads(ask("experiments", "list", "--json"))
+    assert [(row["experiment"], row["status"], row["finished"]) for row in rows] == [(folder.experiment, "finished", 3)]
+    assert record.recipe_of(ask("experiments", "recipe", folder.experiment)) == only(workspace).recipe
+    dry = json.loads(ask("experiment", folder.recipe_file, "--dry-run", "--json"))
+    assert (dry["num_runs"], dry["num_missing"]) == (3, 0)
+    assert ask("experiment", folder.recipe_file, "--dry-run").startswith("3 runs, 3 of them finished already, 0 to do.")
+    assert "is under way" not in ask("experiments", "list")

@@ -438,6 +438,7 @@ def test_jtt_without_a_reference_that_knows_its_errors_sets_one_up(workspace):
     page = open_page()
     page.selectbox(key="ft_method").select("jtt").run()
     assert "No finished run of this suite knows all its examples and looked for its errors" in written(page)
+    assert "Method jtt needs a reference to guide it: set one up above, and start it first." in written(page)
     assert page.button(key="ft_start").disabled
     page.button(key="ft_make_reference").click().run()
     assert (page.selectbox(key="ft_method").value, page.checkbox(key="ft_error_pass").value) == ("reference", True)

@@ -96,6 +96,8 @@ def draw_form(offered: Offered) -> None:
     problem = None
     if st.session_state.get(FILLED) is None:
         problem = planning.method_problem(str(values["method"]), offered.subset(values["subset"]))
+        if problem is None and values["method"] in GUIDED_METHODS and not _references(offered):
+            problem = f"Method {values['method']} needs a reference to guide it: set one up above, and start it first."
     if problem is not None:  # everything else about it can be judged all the same
         values |= {"method": "erm", "reference": None}
     asked, problems = planning.read_form(
