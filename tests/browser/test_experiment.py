@@ -23,7 +23,7 @@ methods: [ftft, erm]
 max_steps: 12
 training: {{batch_size: 16, learning_rate: 1.0e-3}}
 """
-STEPS = 4000
+STEPS = 3000
 """Of the reference: long enough to be left and stopped."""
 
 
@@ -31,7 +31,7 @@ STEPS = 4000
 def app(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     folder = tmp_path_factory.mktemp("experiment")
     workspace = Workspace(folder / "workspace")
-    workspace.add_suite("reviews", write_suite_files(folder / "suite", num_train=96))
+    workspace.add_suite("reviews", write_suite_files(folder / "suite", num_train=960))
     with running_app(workspace) as running:
         yield running
     for each in experiments.experiments(workspace):
