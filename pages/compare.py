@@ -30,8 +30,10 @@ finished = runs[(runs["status"] == "finished") & (runs["method"] != "reference")
 if finished.empty:
     ui.guard(
         "This suite has no finished run to compare yet.",
-        "Fine-tune on all examples (erm, the baseline) and on a subset; both then stand here side by side.",
+        "Fine-tune on all examples (erm, the baseline) and on a subset, or let an experiment run several methods with "
+        "several seeds; they then stand here side by side.",
         page=("pages/fine_tune.py", "Fine-tune"),
+        experiment=True,
     )
 
 compare_state.forget_other_suite(now.suite)

@@ -15,6 +15,7 @@ from ftft_core.config import BudgetConfig, RunConfig, TrainingConfig, parse
 from ftft_core.errors import InputError
 from ftft_core.figures import DARK, LIGHT
 from ftft_core.figures.run_charts import SPARK_WIDTH, scores_by_step_figure, sparkline, training_loss_figure
+from ftft_core.methods import METHODS
 from ftft_core.ui.planning import (
     DEFAULTS,
     fitting_methods,
@@ -111,7 +112,7 @@ def test_all_that_is_wrong_is_said_at_once_beside_a_button_that_starts_nothing(w
 def test_a_subset_proposes_the_method_and_budget_that_its_strategy_makes(workspace):
     page = open_page()
     page.selectbox(key="ft_subset").select(workspace.subset("ambiguous-33").subset).run()
-    assert page.selectbox(key="ft_method").options == ["ftft", "cartography"]
+    assert page.selectbox(key="ft_method").options[:2] == ["ftft", "cartography"]
     assert page.selectbox(key="ft_unit").value == "share"
     page.button(key="ft_start").click().run()
     config = RunConfig.model_validate_json(workspace.runs().iloc[-1]["config"])
@@ -401,3 +402,54 @@ def test_a_sparkline_takes_the_share_of_its_width_that_the_run_has_come():
     assert sparkline([1.0], LIGHT) == ""
     assert last_x(1.0) == SPARK_WIDTH - 3
     assert last_x(0.5) < 0.55 * SPARK_WIDTH
+
+
+# Methods that another run guides
+
+
+def test_every_method_is_offered_those_that_fit_first_and_others_say_what_they_need(workspace):
+    page = open_page()
+    box = page.selectbox(key="ft_method")
+    assert box.options[:3] == ["erm", "reference", "erm_matched"]
+    assert {option.partition(" ")[0] for option in box.options} == set(METHODS)
+    box.select("hard").run()
+    assert "Method hard trains on the part that the strategy &#x27;hard&#x27; selects, but all examples" in written(
+        page
+    )
+    assert page.button(key="ft_start").disabled
+    page.selectbox(key="ft_subset").select(workspace.subset("ambiguous-33").subset).run()
+    page.selectbox(key="ft_method").select("jtt").run()
+    assert "Method jtt trains on all examples, but a subset is chosen; choose all training examples" in written(page)
+    page.selectbox(key="ft_method").select("easy").run()
+    assert "subset &#x27;ambiguous-33&#x27; was selected by &#x27;ambiguous&#x27;" in written(page)
+
+
+def test_a_guided_method_is_offered_the_runs_that_can_guide_it(workspace):
+    page = open_page()
+    page.selectbox(key="ft_method").select("poe").run()
+    reference = workspace.run("map-run")["run_id"]
+    assert page.selectbox(key="ft_reference").options == ["map-run"]  # the others have no dynamics
+    page.button(key="ft_start").click().run()
+    config = RunConfig.model_validate_json(workspace.runs().iloc[-1]["config"])
+    assert (config.method, config.reference) == ("poe", reference)
+
+
+def test_jtt_without_a_reference_that_knows_its_errors_sets_one_up(workspace):
+    page = open_page()
+    page.selectbox(key="ft_method").select("jtt").run()
+    assert "No finished run of this suite knows all its examples and looked for its errors" in written(page)
+    assert "Method jtt needs a reference to guide it: set one up above, and start it first." in written(page)
+    assert page.button(key="ft_start").disabled
+    page.button(key="ft_make_reference").click().run()
+    assert (page.selectbox(key="ft_method").value, page.checkbox(key="ft_error_pass").value) == ("reference", True)
+    page.button(key="ft_start").click().run()
+    made = workspace.runs().iloc[-1]
+    assert RunConfig.model_validate_json(made["config"]).error_pass
+    plan = workspace.plan([RunConfig(suite="toy", model=made["model"], method="jtt", reference="map-run")])
+    assert "did not find out which training examples it gets wrong" in plan.problems[0]
+
+
+def test_matched_erm_takes_what_ftft_cost(workspace):
+    page = open_page()
+    page.selectbox(key="ft_method").select("erm_matched").run()
+    assert page.text_input(key="ft_max_flops").value == "3e+09"  # 2e9 of ftft, 1e9 of its reference

@@ -1,4 +1,4 @@
-"""`ftft demo`, `experiment` and `compare`: methods side by side."""
+"""`ftft demo`, `experiment`, `experiments` and `compare`: methods side by side."""
 
 from __future__ import annotations
 
@@ -13,14 +13,34 @@ import click
 
 from ftft_core.cli.app import Settings, cli, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text, say, write_whole
+from ftft_core.cli.plans import measured
 from ftft_core.cli.runs import detach_option
 from ftft_core.cli.watching import Watcher
 from ftft_core.comparison import to_csv, to_records
 from ftft_core.comparison.pairs import Pair, mcnemar
 from ftft_core.config import METHODS
 from ftft_core.errors import InputError, RunError, unknown
-from ftft_core.experiments import Recipe, plan_experiment, prepare_demo, read_recipe, run_experiment, stop_experiment
+from ftft_core.experiments import (
+    ExperimentFolder,
+    ExperimentPlan,
+    Recipe,
+    drive,
+    experiments,
+    find,
+    follow,
+    go_on,
+    look_at,
+    look_at_values,
+    mapping_of,
+    prepare_demo,
+    read_values,
+    refuse,
+    start_experiment,
+    stop,
+    yaml_of,
+)
 from ftft_core.jobs.queue import child_environment
+from ftft_core.planning import amount_words, flops_words
 from ftft_core.workspace import ComparisonReport, Workspace
 
 _SERVE_HINT = "`ftft serve` opens the data map and the comparison at http://127.0.0.1:8501 (or the next free port)."
@@ -40,7 +60,9 @@ def demo(settings: Settings, detach: bool) -> None:
     workspace = settings.open()
     recipe = prepare_demo(workspace)
     say(f"Workspace {workspace.folder}; the map can be looked at as soon as the reference is done: {_SERVE_HINT}")
-    _run(workspace, recipe)
+    plan = look_at(workspace, recipe)
+    refuse(plan)
+    _run(workspace, recipe, measured(workspace, recipe, plan))
     report = workspace.compare(recipe.suite)
     if settings.as_json:
         print_json(report.comparison.records())
@@ -51,35 +73,151 @@ def demo(settings: Settings, detach: bool) -> None:
 
 @cli.command("experiment")
 @click.argument("recipe")
+@click.option("--dry-run", is_flag=True, help="Say what it would take, or all that speaks against it; start nothing.")
 @detach_option
 @pass_settings
-def experiment(settings: Settings, recipe: str, detach: bool) -> None:
-    """Run the methods and seeds of RECIPE (a YAML file), only what is missing."""
+def experiment(settings: Settings, recipe: str, dry_run: bool, detach: bool) -> None:
+    """Run the methods and seeds of RECIPE (a YAML file), only what is missing.
+
+    Before it starts it says how many runs there are and are missing, their FLOPs, and about how long they take.
+    """
     workspace = settings.open()
-    parsed = read_recipe(recipe)
-    if detach:
-        plan_experiment(workspace, parsed)
-        _detach(settings, ["experiment", str(Path(recipe).resolve())])
-        return
-    runs = _run(workspace, parsed)
-    if settings.as_json:
-        print_json({"suite": parsed.suite, "runs": runs})
+    values = read_values(recipe)
+    parsed, plan = look_at_values(workspace, values, what=f"The recipe {recipe}")
+    if parsed is None:
+        count = len(plan.problems)
+        raise InputError(f"The recipe {recipe} has {count} problem{'s' * (count != 1)}.", plan.problems)
+    refuse(plan)
+    plan = measured(workspace, parsed, plan)
+    if dry_run:
+        _print_plan(settings, plan)
+    elif detach:
+        say(f"{plan.words}.")
+        _say_started(settings, start_experiment(workspace, parsed, plan=plan))
     else:
-        _print_report(workspace.compare(parsed.suite))
+        runs = _run(workspace, parsed, plan)
+        if settings.as_json:
+            print_json({"suite": parsed.suite, "runs": runs})
+        else:
+            _print_report(workspace.compare(parsed.suite))
 
 
-def _run(workspace: Workspace, recipe: Recipe) -> list[dict[str, Any]]:
-    planned = plan_experiment(workspace, recipe)
-    missing = [run for run in planned if run.status != "finished"]
-    say(f"{len(planned)} runs, {len(planned) - len(missing)} of them finished already, {len(missing)} to do.")
+def _run(workspace: Workspace, recipe: Recipe, plan: ExperimentPlan) -> list[dict[str, Any]]:
+    say(f"{plan.words}.")
     try:
         with Watcher(workspace) as watcher:
-            run_experiment(workspace, planned, watch=watcher.show_plan)
+            drive(workspace, recipe, plan=plan, watch=watcher.show_plan)
     except KeyboardInterrupt:
-        say("Stopping: the run that trains finishes its step and writes a checkpoint.")
-        stop_experiment(workspace, planned)
         raise RunError("Stopped; the same command goes on from here.") from None
-    return [{"run_id": run.run_id, "key": run.key, "status": run.status} for run in planned]
+    return [{"run_id": run.run_id, "key": run.key, "status": run.status} for run in plan.runs]
+
+
+def _print_plan(settings: Settings, plan: ExperimentPlan) -> None:
+    costs = [
+        {
+            "method": cost.label,
+            "runs": cost.num_runs,
+            "finished": cost.num_finished,
+            "FLOPs of one": None if cost.flops is None else flops_words(cost.flops),
+            "share of plain fine-tuning": None if cost.share is None else f"{amount_words(100 * cost.share)} %",
+        }
+        for cost in plan.methods
+    ]
+    if settings.as_json:
+        runs = [
+            {"key": run.key, "run_id": run.run_id, "status": run.status, "seconds": run.seconds} for run in plan.runs
+        ]
+        facts = {"num_runs": len(plan.runs), "num_finished": plan.num_finished, "num_missing": plan.num_missing}
+        methods = [asdict(cost) for cost in plan.methods]
+        costs_left = {"flops": plan.flops, "seconds": plan.seconds, "erm_flops": plan.erm_flops}
+        print_json({**facts, **costs_left, "words": plan.words, "methods": methods, "runs": runs})
+        return
+    print_text(f"{plan.words}.")
+    print_table(costs, list(costs[0]))
+    for remark in plan.remarks:
+        say(remark)
+
+
+def _say_started(settings: Settings, folder: ExperimentFolder) -> None:
+    facts = {"experiment": folder.experiment, "process": folder.read_state()["pid"], "log": folder.log}
+    if settings.as_json:
+        print_json(facts)
+    else:
+        print_text(
+            f"Process {facts['process']} works on experiment {folder.experiment}; `ftft experiments list` shows how "
+            "far it is."
+        )
+
+
+@cli.group("experiments")
+def of_experiments() -> None:
+    """List experiments, and stop or go on with one."""
+
+
+@of_experiments.command("list")
+@click.option("--suite", metavar="TEXT", help="Only those on this suite.")
+@pass_settings
+def list_all(settings: Settings, suite: str | None) -> None:
+    """List experiments, wherever they were started: those under way, then the one that changed last."""
+    workspace = settings.open()
+    rows = []
+    for each in experiments(workspace, suite):
+        seen = follow(workspace, each)
+        rows.append(
+            {
+                "experiment": each.experiment,
+                "suite": each.suite,
+                "status": each.status,
+                "runs": len(each.runs),
+                "finished": seen.num_finished,
+                "fraction": seen.fraction,
+                "seconds_left": seen.seconds_left,
+                "message": each.message,
+            }
+        )
+    if settings.as_json:
+        print_json(rows)
+    elif rows:
+        print_table(rows, list(rows[0]))
+    else:
+        print_text("There is no experiment yet; `ftft experiment RECIPE.yaml` starts one.")
+
+
+@of_experiments.command("stop")
+@click.argument("experiment")
+@pass_settings
+def stop_one(settings: Settings, experiment: str) -> None:
+    """Stop EXPERIMENT; each of its runs that trains writes a checkpoint first."""
+    stop(settings.open(), experiment)
+    words = f"Experiment {experiment} stops; `ftft experiments resume {experiment}` goes on with it."
+    _tell(settings, experiment, "stopping", words)
+
+
+@of_experiments.command("resume")
+@click.argument("experiment")
+@pass_settings
+def resume_one(settings: Settings, experiment: str) -> None:
+    """Go on with EXPERIMENT, in the background: only what is missing is trained."""
+    _say_started(settings, go_on(settings.open(), experiment))
+
+
+@of_experiments.command("recipe")
+@click.argument("experiment")
+@pass_settings
+def recipe_one(settings: Settings, experiment: str) -> None:
+    """Print the recipe of EXPERIMENT."""
+    recipe = mapping_of(find(settings.open().folder, experiment).read().recipe)
+    if settings.as_json:
+        print_json(recipe)
+    else:
+        print_text(yaml_of(recipe))
+
+
+def _tell(settings: Settings, experiment: str, status: str, words: str) -> None:
+    if settings.as_json:
+        print_json({"experiment": experiment, "status": status})
+    else:
+        print_text(words)
 
 
 def _detach(settings: Settings, arguments: list[str]) -> None:

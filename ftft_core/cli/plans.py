@@ -12,7 +12,9 @@ from ftft_core.cli.app import Settings, cli, config_options, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text, say
 from ftft_core.config import BudgetConfig, RunConfig, TrainingConfig
 from ftft_core.errors import InputError, RunError
+from ftft_core.experiments import ExperimentPlan, Recipe, look_at, refuse
 from ftft_core.planning import Plan, duration_words, flops_words, memory_words
+from ftft_core.planning.asked import Asked
 from ftft_core.workspace import Workspace
 
 _RUN_FIELDS = tuple(name for name in RunConfig.model_fields if name not in {"budget", "training", "excluded"})
@@ -117,7 +119,7 @@ def _measured(workspace: Workspace, asked: Sequence[dict[str, Any]]) -> Plan:
     return found
 
 
-def _wait(workspace: Workspace, asked: Sequence[dict[str, Any]]) -> None:
+def _wait(workspace: Workspace, asked: Sequence[Asked]) -> None:
     told = ""
     while (doing := workspace.measuring(asked)) is not None:
         stage = doing.partition(" (")[0]
@@ -125,6 +127,23 @@ def _wait(workspace: Workspace, asked: Sequence[dict[str, Any]]) -> None:
             say(f"  {stage}")
             told = stage
         time.sleep(_POLL_SECONDS)
+
+
+def measured(workspace: Workspace, recipe: Recipe, plan: ExperimentPlan) -> ExperimentPlan:
+    """Give an experiment's plan with everything measured; that it can't be measured keeps nobody from starting it."""
+    starts = 0
+    while plan.num_missing and not plan.is_measured and starts < _MOST_STARTS:
+        if starts == 0:
+            say("Taking a few steps to see what the runs take; this is done once for these settings.")
+        workspace.start_measuring(plan.asked, again=True)
+        starts += 1
+        _wait(workspace, plan.asked)
+        plan = look_at(workspace, recipe)
+        refuse(plan)
+        if plan.measuring_failed is not None:
+            say(f"What the runs will take could not be measured: {plan.measuring_failed}")
+            break
+    return plan
 
 
 def _as_json(found: Plan, asked: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from ftft_core.errors import RunError
-from ftft_core.experiments import PlannedRun
+from ftft_core.experiments import PlannedRun, seconds_left
 from ftft_core.run_folder import ENDED
 from ftft_core.workspace import RunProgress, Workspace
 
@@ -64,7 +64,7 @@ class Watcher:
                 self.show(run.key, progress_of[run.key])
             elif self.console.is_terminal and run.key not in self._tasks:
                 self._tasks[run.key] = self._bars.add_task(run.key, total=1.0, detail="waits")
-        left = _seconds_left(planned, progress_of)
+        left = seconds_left(planned, progress_of)
         said = "" if left is None else f"about {in_minutes(left)} left"
         done = sum(run.status == "finished" for run in planned)
         if self.console.is_terminal:
@@ -132,21 +132,6 @@ def in_minutes(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _seconds_left(planned: Sequence[PlannedRun], progress_of: dict[str, RunProgress]) -> float | None:
-    """Estimate from the runs that have begun: seconds per unit of planned work, times the work that is left."""
-    spent, done, left, running = 0.0, 0.0, 0.0, 0.0
-    for run in planned:
-        progress = progress_of.get(run.key)
-        if progress is None or progress.status == "queued":
-            left += run.work
-        elif progress.status == "running" and progress.seconds_left is not None:
-            running += progress.seconds_left
-        if progress is not None and progress.seconds_elapsed and progress.num_steps and progress.step:
-            spent += progress.seconds_elapsed
-            done += run.work * progress.step / progress.num_steps
-    return None if done == 0 else running + left * spent / done
 
 
 def _stop(workspace: Workspace, run_id: str) -> None:

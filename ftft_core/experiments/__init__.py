@@ -1,20 +1,58 @@
 """Experiments: methods x seeds on a suite, running only what is missing.
 
-`recipe` is what a person writes, `planning` expands it to runs and what they wait for, `running` works a plan off,
-`demo` is the one that comes with the project.
+    recipe        what a person writes
+    recipe_text   YAML as people write it
+    planning      from a recipe to runs, and what they wait for
+    running       working a plan off
+    costs         before it starts: what is there, what the rest takes, why it can't work
+    record        what is kept of an experiment, for everyone to see
+    driving       the process that works on one as long as it takes; starting, stopping, going on
+    following     how far it is, and the time left
+    demo          the one that comes with the project
+
+`python -m ftft_core.experiments WORKSPACE EXPERIMENT` is the process that works on one.
 """
 
+from ftft_core.experiments.costs import ExperimentPlan, MethodCost, look_at, look_at_values
 from ftft_core.experiments.demo import prepare_demo
+from ftft_core.experiments.driving import drive, experiments, go_on, refuse, start_experiment, stop
+from ftft_core.experiments.following import Following, follow, seconds_left
 from ftft_core.experiments.planning import PlannedRun
-from ftft_core.experiments.recipe import Recipe, read_recipe
+from ftft_core.experiments.recipe import Recipe, mapping_of, read_recipe, read_values
+from ftft_core.experiments.recipe_text import values_of, yaml_of
+from ftft_core.experiments.record import Experiment, ExperimentFolder, RunLine, find, id_of, recipe_of, remove
 from ftft_core.experiments.running import plan_experiment, run_experiment, stop_experiment
 
 __all__ = [
+    "Experiment",
+    "ExperimentFolder",
+    "ExperimentPlan",
+    "Following",
+    "MethodCost",
     "PlannedRun",
     "Recipe",
+    "RunLine",
+    "drive",
+    "experiments",
+    "find",
+    "follow",
+    "go_on",
+    "id_of",
+    "look_at",
+    "look_at_values",
+    "mapping_of",
     "plan_experiment",
     "prepare_demo",
     "read_recipe",
+    "read_values",
+    "recipe_of",
+    "refuse",
+    "remove",
     "run_experiment",
+    "seconds_left",
+    "start_experiment",
+    "stop",
     "stop_experiment",
+    "values_of",
+    "yaml_of",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from ftft_core.config import EPOCHS_TO_SETTLE, BudgetConfig, RunConfig
 from ftft_core.errors import InputError
@@ -18,8 +19,26 @@ from ftft_core.methods import METHODS
 from ftft_core.selection import Recipe as SubsetRecipe
 from ftft_core.workspace import Workspace
 
-MakeConfig = Callable[[Workspace, dict[str, str]], RunConfig]
-"""Makes a configuration from the workspace and the run ids of what was waited for, by key."""
+
+class MakeConfig(Protocol):
+    """Makes a configuration from the workspace and the run ids of what was waited for, by key.
+
+    With `save` false nothing is saved: None says that a subset which nobody made yet is part of it.
+    """
+
+    def __call__(self, workspace: Workspace, done: dict[str, str], *, save: bool = True) -> RunConfig | None:
+        """Give the configuration."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A run that takes as long as a planned one, and of which all is known beforehand."""
+
+    config: RunConfig
+    num_examples: int | None = None
+    """Examples that it trains on; None for all."""
+    is_matched: bool = False
+    """Whether its budget is what the run that it needs cost in all; that of `config` means nothing then."""
 
 
 @dataclass
@@ -31,10 +50,15 @@ class PlannedRun:
     method: str
     seed: int
     make_config: MakeConfig
+    stand_in: StandIn
+    label: str = ""
+    """The same without the seed."""
     needs: tuple[str, ...] = ()
     """Keys of the runs that must have finished first."""
     work: float = 1.0
     """About how much it costs, in optimizer steps times layers; to estimate the time left."""
+    seconds: float | None = None
+    """What all of it is expected to take; None while that is not measured."""
     run_id: str | None = None
     status: str = "planned"
     message: str = ""
@@ -135,7 +159,12 @@ class _Planner:
                 config = looking
             elif for_errors:
                 config, name = looking, f"{name}, with its errors"
-        return self._add("reference", name, seed, lambda _, __: config, work)
+
+        def make(workspace: Workspace, done: dict[str, str], *, save: bool = True) -> RunConfig:
+            return config
+
+        alike = StandIn(config.model_copy(update={"seed": 0}))
+        return self._add("reference", name, seed, make, alike, work)
 
     def _check_first_epoch(self, name: str, steps: int) -> None:
         first = self._steps(1.0, "reference")
@@ -159,7 +188,7 @@ class _Planner:
             source = self._add_run("erm", None, None, seed)
         steps = self.early_steps if kind.budget == "early" else self.full_steps
 
-        def make(workspace: Workspace, done: dict[str, str]) -> RunConfig:
+        def make(workspace: Workspace, done: dict[str, str], *, save: bool = True) -> RunConfig | None:
             source_run = None if source is None else done[source]
             subset = None
             if kind.strategy is not None:
@@ -167,22 +196,29 @@ class _Planner:
                 # What draws has the seed of the run; what does not is the same for every seed.
                 drawn = {"seed": seed} if source is None else {"source_run": source_run}
                 subset_recipe = SubsetRecipe(strategy=kind.strategy, fraction=fraction, **drawn)
-                subset = workspace.find_or_save_subset(subset_recipe, suite=self.recipe.suite).subset
+                find = workspace.find_or_save_subset if save else workspace.find_subset
+                found = find(subset_recipe, suite=self.recipe.suite)
+                if found is None:
+                    return None
+                subset = found.subset
             return self._main(method, seed, BudgetConfig(max_steps=steps), subset=subset, reference=source_run)
 
         needs = () if source is None else (source,)
         detail = self._detail(reference, fraction)
-        return self._add(method, detail, seed, make, self._work(steps), needs=needs)
+        num_examples = None if kind.strategy is None else max(1, round((fraction or 1.0) * self.num_train))
+        alike = StandIn(self._main("erm", 0, BudgetConfig(max_steps=steps)), num_examples)
+        return self._add(method, detail, seed, make, alike, self._work(steps), needs=needs)
 
     def _add_matched(self, method: str, reference: ReferenceModel, fraction: float, seed: int) -> str:
         ftft = self._add_run("ftft", reference, fraction, seed)
 
-        def make(workspace: Workspace, done: dict[str, str]) -> RunConfig:
+        def make(workspace: Workspace, done: dict[str, str], *, save: bool = True) -> RunConfig:
             # The cost is what is matched, so it does not stop before.
             return self._main(method, seed, BudgetConfig(max_flops=workspace.total_flops(done[ftft])), stop=False)
 
         work = sum(self.planned[key].work for key in (ftft, *self.planned[ftft].needs))
-        return self._add(method, self._detail(reference, fraction), seed, make, work, needs=(ftft,))
+        alike = StandIn(self._main("erm", 0, BudgetConfig(max_steps=1), stop=False), is_matched=True)
+        return self._add(method, self._detail(reference, fraction), seed, make, alike, work, needs=(ftft,))
 
     def _main(
         self,
@@ -209,10 +245,18 @@ class _Planner:
         )
 
     def _add(
-        self, method: str, detail: str, seed: int, make: MakeConfig, work: float, needs: tuple[str, ...] = ()
+        self,
+        method: str,
+        detail: str,
+        seed: int,
+        make: MakeConfig,
+        alike: StandIn,
+        work: float,
+        needs: tuple[str, ...] = (),
     ) -> str:
-        key = ", ".join(part for part in (method, detail, f"seed {seed}") if part)
-        self.planned.setdefault(key, PlannedRun(key, method, seed, make, needs, work))
+        label = ", ".join(part for part in (method, detail) if part)
+        key = f"{label}, seed {seed}"
+        self.planned.setdefault(key, PlannedRun(key, method, seed, make, alike, label, needs, work))
         return key
 
     def _reference_name(self, reference: ReferenceModel) -> str:

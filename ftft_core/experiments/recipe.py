@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import pydantic
-import yaml
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from pydantic_core import InitErrorDetails
 
@@ -23,7 +22,11 @@ from ftft_core.config import (
     parse,
 )
 from ftft_core.errors import InputError, unknown
+from ftft_core.experiments.recipe_text import values_of
 from ftft_core.methods import METHODS as METHOD_TABLE
+
+_SAID = ("suite", "main_model", "methods", "fraction", "early_stop", "seeds")
+"""Fields that are written out also where they are as usual."""
 
 ValueT = TypeVar("ValueT")
 
@@ -265,13 +268,32 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     if not str(path).strip():
         raise InputError("The recipe's path is an empty name; give a YAML file.")
+    return parse(Recipe, read_values(path), what=f"The recipe {path}")
+
+
+def read_values(path: str | Path) -> object:
+    """Read what stands in a YAML file, whatever it is.
+
+    :raises InputError: when there is no such file, or it is no YAML.
+    """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as failure:
         raise InputError(f"The recipe {path} can't be read ({failure.strerror}).") from failure
-    except (yaml.YAMLError, UnicodeDecodeError) as failure:
-        said = " ".join(str(failure).split())
-        raise InputError(f"The recipe {path} is not valid YAML ({said}).") from failure
+    except UnicodeDecodeError as failure:
+        raise InputError(f"The recipe {path} is not valid YAML ({failure}).") from failure
     except ValueError as failure:
         raise InputError(f"The recipe {str(path)!r} can't be read ({failure}).") from failure
-    return parse(Recipe, values, what=f"The recipe {path}")
+    return values_of(text, what=f"The recipe {path}")
+
+
+def mapping_of(recipe: Recipe) -> dict[str, Any]:
+    """Give a recipe as a person would write it: what is as usual left out, a list of one as its element."""
+    said = recipe.model_dump(mode="json", exclude_defaults=True)
+    whole = recipe.model_dump(mode="json", exclude_none=True)
+    written = {name: said.get(name, whole.get(name)) for name in Recipe.model_fields if name in said or name in _SAID}
+    for name in ("reference_model", "fraction"):
+        several: list[Any] = list(written.get(name) or [])
+        if len(several) == 1:
+            written[name] = several[0]
+    return {name: value for name, value in written.items() if value not in (None, [], {})}

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 import pandas as pd
 import pydantic
 
 from ftft_core.config import RunConfig
-from ftft_core.errors import FTFTError, RunError
+from ftft_core.errors import FTFTError, RunError, WorkspaceBusyError
+from ftft_core.experiments import record
 from ftft_core.experiments.planning import PlannedRun, model_key, plan
 from ftft_core.experiments.recipe import Recipe
 from ftft_core.modeling.checkpoints import count_layers
@@ -34,8 +36,7 @@ def plan_experiment(workspace: Workspace, recipe: Recipe) -> list[PlannedRun]:
 
     :raises InputError: when the suite or a model can't be found.
     """
-    splits = workspace.suite_splits(recipe.suite).set_index("role")
-    num_train = int(splits.loc["train", "num_examples"])
+    num_train = workspace.num_train(recipe.suite)
     models = (recipe.main_model, *recipe.reference_model)
     num_layers = {model_key(each.model, each.layers): count_layers(each.model, each.layers) for each in models}
     workspace.sync()
@@ -56,10 +57,13 @@ def run_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, watch
         # Files are looked at often, the database only when something happened.
         looks = _looks(workspace, planned)
         if looks != seen:
-            workspace.sync()
-            _advance(workspace, planned, start=True, started=started)
-            # What was seen before the database was read: what happened since is then seen as new.
-            seen = looks
+            # Whoever keeps the database busy for long will let go of it; until then nothing new is queued.
+            with suppress(WorkspaceBusyError):
+                workspace.sync()
+                with record.changing(workspace.folder):
+                    _advance(workspace, planned, start=True, started=started)
+                # What was seen before the database was read: what happened since is then seen as new.
+                seen = looks
         watch(planned)
         if all(run.status in {"finished", "skipped"} or _has_failed(run, started) for run in planned):
             break
@@ -72,10 +76,15 @@ def run_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, watch
         )
 
 
-def stop_experiment(workspace: Workspace, planned: Sequence[PlannedRun]) -> None:
-    """Stop the runs of a plan that are under way; each leaves a checkpoint to go on from."""
+def stop_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, keep: Collection[str] = ()) -> None:
+    """Stop the runs of a plan that are under way; each leaves a checkpoint to go on from.
+
+    :param keep: ids of runs that others wait for, too: they go on.
+    """
     under_way = [
-        run for run in planned if run.run_id and workspace.progress(run.run_id).status in {"queued", "running"}
+        run
+        for run in planned
+        if run.run_id and run.run_id not in keep and workspace.progress(run.run_id).status in {"queued", "running"}
     ]
     # The last ones first, so that none that waits starts in the meantime.
     for run in reversed(under_way):
@@ -121,7 +130,10 @@ def _advance(
             if _has_failed(run, started or set()):
                 continue
             try:
-                config = workspace.resolve(run.make_config(workspace, done))
+                config = run.make_config(workspace, done, save=start)
+                if config is None:
+                    continue  # Its subset was never made, so nobody trained on it.
+                config = workspace.resolve(config)
                 run.run_id = trained.find(config)
                 if run.run_id is None and start:
                     run.run_id = workspace.submit(config)

@@ -87,6 +87,14 @@ def suite_labels(connection: Connection, suite_no: int) -> tuple[str, ...]:
     return tuple(fetch_one(connection, "SELECT labels FROM base.suites WHERE suite_no = ?", [suite_no])[0])
 
 
+def read_positions(connection: Connection, run_no: int, epoch: int) -> NDArray[np.int64]:
+    """Give the rows of the training split that a run saw in an epoch, ascending."""
+    rows = connection.execute(
+        "SELECT position FROM base.dynamics WHERE run_no = ? AND epoch = ? ORDER BY position", [run_no, epoch]
+    ).fetchnumpy()
+    return np.asarray(rows["position"], dtype=np.int64)
+
+
 def read_logits(connection: Connection, run_no: int, epochs: Sequence[int]) -> EpochLogits:
     """Give the logits of some counted epochs of a run."""
     suite_no, label_names = suite_of_run(connection, run_no)

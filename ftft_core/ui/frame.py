@@ -40,6 +40,12 @@ PAGES = {
 OPENED = "fine_tune.opened"
 """In the session: id of the run that is open on the fine-tune page; its address names it."""
 
+VIEW = "fine_tune.view"
+"""In the session: `run` or `experiment`, which of the two the fine-tune page shows; its address names the second."""
+
+EXPERIMENT = "fine_tune.experiment"
+"""In the session: id of the experiment that is open on the fine-tune page; its address names it."""
+
 FENCE = "~" * 40
 """Longer than what a person types, so that no text ends it."""
 
@@ -120,12 +126,23 @@ def write_address() -> None:
         address["run"] = str(now.run["run_id"])
         if st.session_state[PAGE] == START:
             address |= view.as_address(address["run"])
-    if st.session_state[PAGE] == "fine_tune" and st.session_state.get(OPENED):
-        address["open"] = st.session_state[OPENED]
+    if st.session_state[PAGE] == "fine_tune":
+        address |= _fine_tune_address()
     address |= page_address(st.session_state[PAGE])
     st.session_state[ADDRESS] = address
     if st.query_params.to_dict() != address:
         st.query_params.from_dict(address)
+
+
+def _fine_tune_address() -> dict[str, str]:
+    held, address = st.session_state, {}
+    if held.get(VIEW) == "experiment":
+        address["view"] = "experiment"
+        if held.get(EXPERIMENT):
+            address["experiment"] = held[EXPERIMENT]
+    if held.get(OPENED):
+        address["open"] = held[OPENED]
+    return address
 
 
 def page_address(page: str) -> dict[str, str]:
@@ -137,10 +154,13 @@ def page_address(page: str) -> dict[str, str]:
 def _take_address(page: str) -> list[str]:
     """Take over what the address says, if it was not written here; give a sentence for all that is not so."""
     address = st.query_params.to_dict()
-    if not address.keys() & {"suite", "run", "open"} or address == st.session_state.get(ADDRESS):
+    if not address.keys() & {"suite", "run", "open", "view"} or address == st.session_state.get(ADDRESS):
         return []  # a bare address, or one that only repeats what is known
     if page == "fine_tune":
         st.session_state[OPENED] = address.get("open")
+        if "view" in address or "open" in address:
+            st.session_state[VIEW] = "experiment" if address.get("view") == "experiment" else "run"
+            st.session_state[EXPERIMENT] = address.get("experiment")
     if page not in (START, "fine_tune"):
         kept = page_address(page)
         kept.clear()
@@ -208,8 +228,18 @@ def say(words: str) -> None:
     st.html(f'<div class="ftft-quiet">{html.escape(words)}</div>')
 
 
-def guard(step: str, words: str, *, command: str | None = None, page: tuple[str, str] | None = None) -> NoReturn:
-    """Say what will be here and the one step that fills it, and end the page."""
+def guard(
+    step: str,
+    words: str,
+    *,
+    command: str | None = None,
+    page: tuple[str, str] | None = None,
+    experiment: bool = False,
+) -> NoReturn:
+    """Say what will be here and the one step that fills it, and end the page.
+
+    :param experiment: an experiment would fill it, too.
+    """
     with st.container(border=True):
         st.markdown(f"**{step}**")
         st.markdown(f":gray[{words}]")
@@ -217,6 +247,9 @@ def guard(step: str, words: str, *, command: str | None = None, page: tuple[str,
             st.code(command, language=None)
         if page:
             st.page_link(page[0], label=page[1], icon=":material/arrow_forward:")
+        if experiment:
+            st.page_link("pages/fine_tune.py", label="Set up an experiment", icon=":material/arrow_forward:",
+                         query_params={"view": "experiment"})  # fmt: skip
     st.stop()
     raise AssertionError("st.stop ends the page")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ftft_core.config import STOP_DEFAULTS, RunConfig, TrainingConfig
+from ftft_core.config import ERROR_WEIGHT, STOP_DEFAULTS, RunConfig, TrainingConfig
 from ftft_core.errors import InputError
 from ftft_core.methods import METHODS
 
@@ -37,6 +37,8 @@ DEFAULTS: dict[str, Any] = {
     "subset": None,
     "method": None,
     "reference": None,
+    "error_pass": False,
+    "error_weight": ERROR_WEIGHT,
     "seeds": "1",
     "unit": "epochs",
     "epochs": 3.0,
@@ -74,6 +76,36 @@ def fitting_methods(subset: Mapping[str, Any] | None) -> list[str]:
     strategy = subset.get("strategy")
     fitting = [name for name, method in METHODS.items() if strategy is not None and method.strategy == strategy]
     return sorted(fitting, key=lambda name: METHODS[name].source == "own") or list(ON_ANY_SUBSET)
+
+
+def all_methods(subset: Mapping[str, Any] | None) -> list[str]:
+    """Return every method, those that fit this subset (None: all examples) first."""
+    fitting = fitting_methods(subset)
+    return [*fitting, *(name for name in METHODS if name not in fitting)]
+
+
+def method_problem(method: str, subset: Mapping[str, Any] | None) -> str | None:
+    """Say why a method can't be had with this subset (None: with all examples), and what to do; None if it can."""
+    if method in fitting_methods(subset):
+        return None
+    strategy = METHODS[method].strategy
+    if strategy is None:
+        return f"Method {method} trains on all examples, but a subset is chosen; choose all training examples."
+    how = "a random part" if strategy == "random" else f"the part that the strategy '{strategy}' selects"
+    make = "one that exists, or select one on the data map"
+    if subset is None:
+        return f"Method {method} trains on {how}, but all examples are chosen; choose such a subset: {make}."
+    return (
+        f"Method {method} trains on {how}, but subset '{subset['name']}' was selected by '{subset['strategy']}'; "
+        f"choose {make}, or let the run count as {fitting_methods(subset)[0]}."
+    )
+
+
+def method_words(method: str, subset: Mapping[str, Any] | None) -> str:
+    """Name a method, and what it asks for where it does not fit."""
+    if method in fitting_methods(subset):
+        return method
+    return f"{method} (all examples)" if METHODS[method].strategy is None else f"{method} (a subset)"
 
 
 def usual_budget(method: str) -> dict[str, Any]:
@@ -181,6 +213,10 @@ def read_form(
     stop = {"stop": said["stop"]}
     stop |= {name: said[name] for name in STOP_FIELDS if name in STOP_DEFAULTS.get(str(said["stop"]), {})}
     fields = {name: said[name] for name in ("model", "layers", "subset", "method", "reference")}
+    if said["method"] == "jtt":
+        fields["error_weight"] = said["error_weight"]
+    if said["method"] == "reference" and said["error_pass"]:
+        fields["error_pass"] = True
     seeds = wanted if isinstance(wanted, list) else free_seeds(
         runs, full_path(str(said["model"])), said["layers"], subset, str(said["method"]), wanted
     )  # fmt: skip
@@ -198,8 +234,10 @@ def read_form(
 def form_of(config: RunConfig) -> dict[str, Any]:
     """Return what the form holds to ask for this very run; its name is left out, since that is taken."""
     values = {**DEFAULTS, "seeds": f"seed {config.seed}"}
-    for name in ("model", "layers", "subset", "method", "reference", "stop"):
+    for name in ("model", "layers", "subset", "method", "reference", "stop", "error_pass"):
         values[name] = getattr(config, name)
+    if config.error_weight is not None:
+        values["error_weight"] = config.error_weight
     for name in STOP_FIELDS:
         if getattr(config, name) is not None:
             values[name] = getattr(config, name)

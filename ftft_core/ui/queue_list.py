@@ -42,17 +42,17 @@ def draw_queue() -> None:
     try:
         chosen().workspace.sync()
         listed = reads.runs(suite)
-        places = _places()
+        taken = places()
         run_id = actions.opened()
         found = {str(row["run_id"]): _row(row) for row in listed.to_dict("records")}
         if run_id is not None and run_id not in found:
             _tell_gone(run_id)
             actions.close()
         elif run_id is not None:
-            num_waiting = sum(place > 0 for place in places.values())
-            draw_run(found[run_id], position=places.get(run_id), num_waiting=num_waiting)
+            num_waiting = sum(place > 0 for place in taken.values())
+            draw_run(found[run_id], position=taken.get(run_id), num_waiting=num_waiting)
         if actions.opened() is None:
-            _draw_list(found, places)
+            _draw_list(found, taken)
         write_address()
     except FTFTError as failure:
         show_error(failure)
@@ -62,7 +62,7 @@ def _row(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}
 
 
-def _places() -> dict[str, int]:
+def places() -> dict[str, int]:
     """Run id -> its place: 0 runs, 1 is next."""
     queue = chosen().workspace.queue()
     return {str(run): int(place) for run, place in zip(queue["run_id"], queue["position"], strict=True)}
@@ -76,7 +76,7 @@ def _tell_gone(run_id: str) -> None:
         )
 
 
-def _draw_list(found: Mapping[str, Run], places: Mapping[str, int]) -> None:
+def _draw_list(found: Mapping[str, Run], taken: Mapping[str, int]) -> None:
     st.subheader("Runs", anchor=False)
     _draw_ghosts(found)
     if "" in actions.state().problems:
@@ -90,15 +90,15 @@ def _draw_list(found: Mapping[str, Run], places: Mapping[str, int]) -> None:
     groups: dict[str, list[Run]] = {"running": [], "queued": [], "ended": []}
     for run in found.values():
         groups.get(str(run["status"]), groups["ended"]).append(run)
-    groups["queued"].sort(key=lambda run: places.get(str(run["run_id"]), 10**9))
+    groups["queued"].sort(key=lambda run: taken.get(str(run["run_id"]), 10**9))
     groups["ended"].sort(key=_ended_at, reverse=True)
-    num_waiting = len([place for place in places.values() if place > 0])
+    num_waiting = len([place for place in taken.values() if place > 0])
     for name, runs in groups.items():
         shown = runs[: actions.state().num_shown] if name == "ended" else runs
         if shown:
             st.html(f'<div class="ftft-group">{GROUPS[name]}</div>')
         for run in shown:
-            _draw_line(run, places.get(str(run["run_id"])), num_waiting)
+            _draw_line(run, taken.get(str(run["run_id"])), num_waiting)
         if len(runs) > len(shown):
             left = len(runs) - len(shown)
             st.button(f"Show {min(left, 3 * actions.SHOWN):,} older of {left:,}", key="runs-more", type="tertiary",
@@ -121,7 +121,7 @@ def _draw_line(run: Run, position: int | None, num_waiting: int) -> None:
                       on_click=actions.open_run, args=(run_id,))  # fmt: skip
             st.html(f'<div class="ftft-what" title="{html.escape(what_words(run))}">'
                     f"{html.escape(what_words(run))}</div>")  # fmt: skip
-        middle.html(line_markup(progress, position=position, picture=_picture(run_id, progress)))
+        middle.html(line_markup(progress, position=position, picture=picture(run_id, progress)))
         with right:
             draw_tools(run, progress, position=position, num_waiting=num_waiting)
         if progress.status in ("failed", "lost") and progress.message:
@@ -130,7 +130,8 @@ def _draw_line(run: Run, position: int | None, num_waiting: int) -> None:
             show_error(actions.state().problems[run_id])
 
 
-def _picture(run_id: str, progress: RunProgress) -> str:
+def picture(run_id: str, progress: RunProgress) -> str:
+    """Return a run's sparkline."""
     is_over = progress.status not in ("running", "queued")
     share = 1.0 if is_over else progress.fraction
     return _spark(str(reads.workspace_folder()), run_id, progress.step, progress.status, theme().name, round(share, 2))

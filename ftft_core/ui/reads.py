@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from ftft_core.errors import FTFTError
 from ftft_core.modeling.checkpoints import PACKAGED_MODELS
 from ftft_core.workspace import Workspace
 
@@ -85,6 +86,23 @@ def subsets(suite: str | None = None) -> pd.DataFrame:
     return _subsets(str(workspace_folder()), database_state(), suite)
 
 
+def fitting_references(suite: str, method: str, subset: str | None) -> list[str]:
+    """Return the ids of the runs that can guide a run of this method, the newest first."""
+    return _fitting_references(str(workspace_folder()), database_state(), suite, method, subset)
+
+
+def newest_cost(suite: str, method: str) -> float | None:
+    """Return the FLOPs of a method's newest finished run with its reference; None when there is none, or not known."""
+    listed = runs(suite)
+    listed = listed[(listed["method"] == method) & (listed["status"] == "finished")] if len(listed) else listed
+    if listed.empty:
+        return None
+    try:
+        return open_workspace().total_flops(str(listed.iloc[-1]["run_id"]))
+    except FTFTError:
+        return None
+
+
 def suite_labels(suite: str) -> tuple[str, ...]:
     """Return a suite's labels in the order of the logits."""
     return _suite_labels(str(workspace_folder()), database_state(), suite)
@@ -116,6 +134,11 @@ def _suites(folder: str, state: str) -> pd.DataFrame:
 @st.cache_data(show_spinner=False, max_entries=16)
 def _subsets(folder: str, state: str, suite: str | None) -> pd.DataFrame:
     return _workspace(folder).subsets(suite)
+
+
+@st.cache_data(show_spinner=False, max_entries=16)
+def _fitting_references(folder: str, state: str, suite: str, method: str, subset: str | None) -> list[str]:
+    return _workspace(folder).fitting_references(suite, method, subset)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

@@ -58,7 +58,7 @@ def draw_foot(asked: Sequence[Mapping[str, Any]], misread: Sequence[str]) -> Non
     except FTFTError as failure:
         reasons += [failure.message, *failure.problems]
     with st.container(key="ft-foot", gap="small"):
-        st.html(_reasons_markup(reasons) if reasons or plan is None else _cost_markup(plan, doing))
+        st.html(reasons_markup(reasons) if reasons or plan is None else _cost_markup(plan, doing))
         noun = f"{len(asked)} run{'s' * (len(asked) != 1)}"
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             if st.button(f"Start {noun}", type="primary", key="ft_start", disabled=bool(reasons) or not asked):
@@ -90,7 +90,8 @@ def _plan(asked: Sequence[Mapping[str, Any]], *, may_measure: bool) -> tuple[Pla
     return plan, doing or "starting"
 
 
-def _reasons_markup(reasons: Sequence[str]) -> str:
+def reasons_markup(reasons: Sequence[str]) -> str:
+    """Return why something can't work, a line a reason."""
     items = "".join(f"<li>{html.escape(reason.removeprefix('training.'))}</li>" for reason in reasons)
     return f'<div class="ftft-cost"><ul class="ftft-sentences ftft-wrong">{items}</ul></div>'
 

@@ -19,6 +19,7 @@ from ftft_core.methods import GUIDED_METHODS, METHODS, REFERENCE_METHODS
 from ftft_core.ui import planning, reads
 from ftft_core.ui.frame import as_text
 from ftft_core.ui.run_foot import draw_foot
+from ftft_core.ui.run_markup import model_words
 
 KEY = "ft_"
 """What the keys of the form's widgets begin with; then comes the field, as `planning.DEFAULTS` names it."""
@@ -92,11 +93,18 @@ def draw_form(offered: Offered) -> None:
         _draw_more(offered)
     values = {field: st.session_state.get(KEY + field, default) for field, default in planning.DEFAULTS.items()}
     values |= {field: values[field] or None for field in CHOICES}
+    problem = None
+    if st.session_state.get(FILLED) is None:
+        problem = planning.method_problem(str(values["method"]), offered.subset(values["subset"]))
+        if problem is None and values["method"] in GUIDED_METHODS and not _references(offered):
+            problem = f"Method {values['method']} needs a reference to guide it: set one up above, and start it first."
+    if problem is not None:  # everything else about it can be judged all the same
+        values |= {"method": "erm", "reference": None}
     asked, problems = planning.read_form(
         values, suite=offered.suite, num_train=offered.num_train, runs=offered.runs,
         subset=offered.subset(values["subset"]),
     )  # fmt: skip
-    draw_foot(asked if values["model"] else [], problems)
+    draw_foot(asked if values["model"] else [], [*filter(None, [problem]), *problems])
 
 
 def _begin(offered: Offered) -> None:
@@ -115,24 +123,16 @@ def _begin(offered: Offered) -> None:
         held[KEY + "subset"] = wanted
     if held[KEY + "subset"] != NONE and offered.subset(held[KEY + "subset"]) is None:
         held[KEY + "subset"] = NONE
-    methods = _methods(offered)
-    if held[KEY + "method"] not in methods or held.get(BY_SUBSET) != held[KEY + "subset"]:
+    if held[KEY + "method"] is None or held.get(BY_SUBSET) != held[KEY + "subset"]:
         held[BY_SUBSET] = held[KEY + "subset"]
-        if held[KEY + "method"] not in methods or held.get(FILLED) is None:
-            held[KEY + "method"] = methods[0]
-            _take_usual_budget()
+        if held[KEY + "method"] is None or held.get(FILLED) is None:
+            held[KEY + "method"] = planning.fitting_methods(offered.subset(held[KEY + "subset"]))[0]
+            _take_usual_budget(offered.suite)
     if held[KEY + "stop"] not in _stops():
         held[KEY + "stop"] = NONE
-    if held[KEY + "reference"] not in _references(offered):
-        held[KEY + "reference"] = NONE
-
-
-def _methods(offered: Offered) -> list[str]:
-    held = st.session_state
-    fitting = planning.fitting_methods(offered.subset(held[KEY + "subset"]))
-    if held.get(FILLED) is not None and held[KEY + "method"] in METHODS and held[KEY + "method"] not in fitting:
-        fitting.append(held[KEY + "method"])
-    return fitting
+    references = _references(offered)
+    if held[KEY + "reference"] not in references:
+        held[KEY + "reference"] = next(iter(references), NONE)
 
 
 def _stops() -> list[str]:
@@ -142,16 +142,33 @@ def _stops() -> list[str]:
 
 
 def _references(offered: Offered) -> dict[str, str]:
-    names = dict(zip(offered.runs["run_id"], offered.runs["name"], strict=True)) if len(offered.runs) else {}
-    return {
-        NONE: "none chosen" if st.session_state[KEY + "method"] in GUIDED_METHODS else "as the subset says",
-        **names,
-    }
+    """Run id -> name of what can be chosen; for a method that is guided, what can guide it, the newest first."""
+    held, runs = st.session_state, offered.runs
+    names = dict(zip(runs["run_id"], runs["name"], strict=True)) if len(runs) else {}
+    method = str(held[KEY + "method"])
+    if method not in GUIDED_METHODS:
+        return {NONE: "as the subset says", **names}
+    fitting = reads.fitting_references(offered.suite, method, held[KEY + "subset"] or None)
+    if held.get(FILLED) is not None and held[KEY + "reference"] in names:
+        fitting = list(dict.fromkeys([held[KEY + "reference"], *fitting]))
+    return {run: names[run] for run in fitting if run in names}
 
 
-def _take_usual_budget() -> None:
-    for field, value in planning.usual_budget(str(st.session_state[KEY + "method"])).items():
-        st.session_state[KEY + field] = value
+def _take_usual_budget(suite: str) -> None:
+    held, method = st.session_state, str(st.session_state[KEY + "method"])
+    for field, value in planning.usual_budget(method).items():
+        held[KEY + field] = value
+    if method == "erm_matched" and (flops := reads.newest_cost(suite, "ftft")) is not None:
+        held[KEY + "unit"], held[KEY + "max_flops"] = "max_flops", f"{flops:.6g}"
+
+
+def _take_reference_run() -> None:
+    """Put the reference that jtt, or another method, lacks into the form."""
+    held = st.session_state
+    held[KEY + "error_pass"] = held[KEY + "method"] == "jtt"
+    held[KEY + "method"], held[KEY + "subset"], held[BY_SUBSET] = "reference", NONE, NONE
+    for field, value in planning.usual_budget("reference").items():
+        held[KEY + field] = value
 
 
 def _clear() -> None:
@@ -165,7 +182,7 @@ def _draw_model() -> None:
     left, right = st.columns([2.4, 1])
     left.selectbox(
         "Model", _with(reads.known_models(), "model"), key=KEY + "model", accept_new_options=True,
-        persist_state="session", format_func=_model_words,
+        persist_state="session", format_func=model_words,
         help="A name from the list, a local folder, or a hub name; safetensors only.",
     )  # fmt: skip
     right.number_input("Encoder layers", 1, 10_000, key=KEY + "layers", placeholder="all", persist_state="session",
@@ -180,26 +197,57 @@ def _draw_data(offered: Offered) -> None:
         "Examples", [NONE, *list(names)[::-1]], key=KEY + "subset", persist_state="session",
         format_func=lambda option: f"{names.get(option, ALL)} ({offered.size(option):,})",
     )  # fmt: skip
-    right.selectbox("Counts as", _methods(offered), key=KEY + "method", persist_state="session",
+    subset = offered.subset(st.session_state[KEY + "subset"])
+    right.selectbox("Counts as", planning.all_methods(subset), key=KEY + "method", persist_state="session",
+                    format_func=lambda method: planning.method_words(method, subset), args=(offered.suite,),
                     on_change=_take_usual_budget, help="What the run stands for in a comparison.")  # fmt: skip
     method = str(st.session_state[KEY + "method"])
     st.html(f'<div class="ftft-quiet ftft-under">{html.escape(method)}: {html.escape(METHODS[method].words)}</div>')
-    if method in GUIDED_METHODS:
+    if method in GUIDED_METHODS and planning.method_problem(method, subset) is None:
+        _draw_guide(offered, method)
+    elif method in REFERENCE_METHODS - GUIDED_METHODS and subset is not None and not _has_source(subset):
         _draw_reference(offered, st)
+    elif method == "reference":
+        said = "A pass over all training examples after the first epoch; it changes nothing in the run."
+        st.checkbox("Look for its errors, so that jtt can use it", key=KEY + "error_pass", persist_state="session",
+                    help=said)  # fmt: skip
+
+
+def _draw_guide(offered: Offered, method: str) -> None:
+    """Draw the picker of the run that guides a method; where there is none, the way to one."""
+    if _references(offered):
+        left, right = st.columns([2.4, 1]) if method == "jtt" else (st.container(), None)
+        _draw_reference(offered, left)
+        if right is not None:
+            right.number_input("Error weight", 1.0, 1e9, step=1.0, format="%g", key=KEY + "error_weight",
+                               persist_state="session", help="Of what the reference got wrong; else 1.")  # fmt: skip
+        return
+    what = " and looked for its errors" if method == "jtt" else ""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="ft-no-guide"):
+        st.html(f'<span class="ftft-quiet">No finished run of this suite knows all its examples{what}.</span>',
+                width="content")  # fmt: skip
+        st.button("Set up such a reference", key="ft_make_reference", on_click=_take_reference_run)
 
 
 def _draw_reference(offered: Offered, place: Any) -> None:
     references = _references(offered)
-    place.selectbox("Reference", list(references), key=KEY + "reference", format_func=references.__getitem__,
-                    persist_state="session",
-                    help="The run whose dynamics are used; its cost is added.")  # fmt: skip
+    place.selectbox("Reference", list(references), key=KEY + "reference",
+                    format_func=lambda run: references.get(run, str(run)), persist_state="session",
+                    help="The finished run whose dynamics are used; its cost is added.")  # fmt: skip
+
+
+def _has_source(subset: Mapping[str, Any] | None) -> bool:
+    """Whether a subset comes from one run, which is then the reference."""
+    return subset is not None and isinstance(subset.get("source_run"), str)
 
 
 def _draw_amount(offered: Offered) -> None:
     st.subheader("How much", anchor=False)
     left, middle, right = st.columns([1, 1.5, 1])
     left.text_input("Seeds", key=KEY + "seeds", persist_state="session", help=SEEDS_HELP)
-    units = [unit for unit in UNITS if unit != "max_flops" or st.session_state[KEY + "unit"] == unit]
+    held = st.session_state
+    in_flops = held[KEY + "unit"] == "max_flops" or held[KEY + "method"] == "erm_matched"
+    units = [unit for unit in UNITS if unit != "max_flops" or in_flops]
     unit = str(middle.selectbox("Budget in", units, key=KEY + "unit", format_func=UNITS.__getitem__,
                                 persist_state="session"))  # fmt: skip
     settings: dict[str, Any] = {"key": KEY + unit, "persist_state": "session"}
@@ -249,19 +297,14 @@ def _draw_more(offered: Offered) -> None:
         one.number_input("ERM's epochs", 0.01, 1e6, step=1.0, format="%g", key=KEY + "full_epochs", **held)
     left, right = st.columns(2)
     left.text_input("Name", key=KEY + "name", placeholder="made from method, model and seed", max_chars=90, **held)
-    if st.session_state[KEY + "method"] in REFERENCE_METHODS - GUIDED_METHODS:
+    subset = offered.subset(st.session_state[KEY + "subset"])
+    if st.session_state[KEY + "method"] in REFERENCE_METHODS - GUIDED_METHODS and _has_source(subset):
         _draw_reference(offered, right)
 
 
 def _with(options: list[str], field: str) -> list[str]:
     held = st.session_state.get(KEY + field)
     return options if held is None or held in options else [held, *options]
-
-
-def _model_words(model: str) -> str:
-    """Say a local folder by the end of its path."""
-    parts = str(model).rstrip("/").split("/")
-    return str(model) if len(parts) <= 2 else "…/" + "/".join(parts[-2:])
 
 
 def _list(words: Mapping[str, str]) -> str:

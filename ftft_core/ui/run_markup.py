@@ -217,6 +217,12 @@ def size_words(num_bytes: float) -> str:
     return f"{num_bytes:.0f} bytes"
 
 
+def model_words(model: str) -> str:
+    """Say a local folder by the end of its path."""
+    parts = str(model).rstrip("/").split("/")
+    return str(model) if len(parts) <= 2 else "…/" + "/".join(parts[-2:])
+
+
 def ordinal(number: int) -> str:
     """Word a place: "2nd", "3rd", "11th"."""
     ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

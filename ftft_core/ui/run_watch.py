@@ -39,16 +39,17 @@ METRIC = "accuracy"
 Run = Mapping[str, Any]
 
 
-def draw_run(run: Run, *, position: int | None, num_waiting: int) -> None:
+def draw_run(run: Run, *, position: int | None, num_waiting: int, way_back: str = "All runs") -> None:
     """Draw a run's own view.
 
     :param run: its row of the view `runs`.
     :param position: its place in the queue; 0 runs, None has ended.
+    :param way_back: what the button says that closes it.
     """
     run_id, workspace = str(run["run_id"]), chosen().workspace
     progress, curves = workspace.progress(run_id), workspace.curves(run_id)
     with st.container(key="run-view", gap="small"):
-        st.button("All runs", icon=":material/arrow_back:", key="run-close", type="tertiary", on_click=actions.close)
+        st.button(way_back, icon=":material/arrow_back:", key="run-close", type="tertiary", on_click=actions.close)
         left, right = st.columns([2.2, 1.5], vertical_alignment="center")
         left.html(f'<div class="ftft-title">{html.escape(str(run["name"]))}</div>'
                   f'<div class="ftft-what">{html.escape(what_words(run))}</div>')  # fmt: skip

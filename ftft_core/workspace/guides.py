@@ -55,14 +55,7 @@ def error_weights(reference: Reference, config: RunConfig) -> Guide:
 
     Liu et al. 2021 (JTT) put as many copies of these examples into the training set; a weight in the loss has the same
     gradient on average.
-
-    :raises RunError: when the reference made no pass over the training examples to find its errors.
     """
-    if not reference.folder.errors.exists():
-        raise RunError(
-            f"Run '{reference.name}' did not find out which training examples it gets wrong after its first epoch, "
-            "which method jtt is about; train a reference with --error-pass true."
-        )
     table = pq.read_table(reference.folder.errors)
     cost = table.schema.metadata
     assert config.error_weight is not None
@@ -115,13 +108,33 @@ def make_guide(
     :param folder_of: gives the folder of the run with this id.
     :param positions: rows of the suite's training split that the run is to train on; all of them when None.
     :param fingerprint: that of the suite's training split.
+    :raises FTFTError: as `check_guide` does.
+    """
+    if config.method not in GUIDES:
+        return None
+    check_guide(connection, config, folder_of=folder_of, positions=positions, fingerprint=fingerprint)
+    assert config.reference is not None
+    run_no, run_id = run_store.find_run(connection, config.reference)
+    name = run_store.read_run(connection, run_id)["name"]
+    return GUIDES[config.method](Reference(connection, run_no, name, folder_of(run_id)), config)
+
+
+def check_guide(
+    connection: Connection,
+    config: RunConfig,
+    *,
+    folder_of: Callable[[str], RunFolder],
+    positions: NDArray[np.int64] | None,
+    fingerprint: str,
+) -> None:
+    """See whether a run's reference can guide it, without reading what it learnt; for parameters see `make_guide`.
+
     :raises RunError: when the reference has not finished, or lacks what the method needs.
     :raises FingerprintError: when the reference was trained on data that the suite no longer holds.
     :raises InputError: when the reference does not know all the examples.
     """
-    if config.method not in GUIDES:
-        return None
-    assert config.reference is not None
+    if config.method not in GUIDES or config.reference is None:
+        return
     run = run_store.read_run(connection, config.reference)
     if run["status"] != "finished":
         raise RunError(
@@ -134,14 +147,26 @@ def make_guide(
             f"Reference '{run['name']}' was trained on other data than suite '{config.suite}' holds now; train a "
             "reference on it."
         )
-    guide = GUIDES[config.method](Reference(connection, run_no, run["name"], folder_of(run_id)), config)
+    if config.method == "jtt":
+        known = _error_positions(folder_of(run_id), run["name"])
+    else:
+        last = map_frames.first_epochs(connection, run_no)[-1]
+        known = map_frames.read_positions(connection, run_no, last)
     if positions is None:
         splits = suite_store.list_splits(connection, config.suite).set_index("role")
         positions = np.arange(int(splits.loc["train", "num_examples"]))
-    num_unknown = int((~np.isin(positions, guide.positions)).sum())
+    num_unknown = int((~np.isin(positions, known)).sum())
     if num_unknown:
         raise InputError(
             f"Reference '{run['name']}' was not trained on {num_unknown:,} of the {len(positions):,} examples of this "
             f"run, so method {config.method} can't be guided by it; choose a reference that was trained on all of them."
         )
-    return guide
+
+
+def _error_positions(folder: RunFolder, name: str) -> NDArray[np.int64]:
+    if not folder.errors.exists():
+        raise RunError(
+            f"Run '{name}' did not find out which training examples it gets wrong after its first epoch, "
+            "which method jtt is about; train a reference with --error-pass true."
+        )
+    return np.asarray(pq.read_table(folder.errors, columns=["position"])["position"].to_numpy(), dtype=np.int64)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from ftft_core import store
 from ftft_core.config import RunConfig
-from ftft_core.errors import InputError, NameTakenError
+from ftft_core.errors import FTFTError, InputError, NameTakenError
 from ftft_core.jobs.queue import child_environment
 from ftft_core.planning import (
     Machine,
@@ -38,7 +39,14 @@ from ftft_core.run_folder import read_json, write_json
 from ftft_core.store import runs as run_store
 from ftft_core.store import suites as suite_store
 from ftft_core.workspace.base import WorkspaceBase
-from ftft_core.workspace.resolving import full_budget, raise_all, read_rows, read_suite_of_run, resolve_all
+from ftft_core.workspace.guides import check_guide
+from ftft_core.workspace.resolving import (
+    full_budget,
+    raise_all,
+    read_rows,
+    read_suite_of_run,
+    resolve_all,
+)
 
 _EXPECTED = "expected.json"
 
@@ -49,7 +57,7 @@ class _Looked:
 
     config: RunConfig
     """With names resolved, as far as they could be."""
-    errors: list[InputError] = field(default_factory=list)
+    errors: list[FTFTError] = field(default_factory=list)
     suite: dict[str, Any] | None = None
     """name, fingerprint, folder, labels, num_train; None when it can't be used."""
     rows: TrainingRows | None = None
@@ -127,6 +135,18 @@ class Plans(WorkspaceBase):
         raise_all(run.errors)
         return _estimate(run)
 
+    def estimate(self, config: RunConfig, *, num_examples: int | None = None) -> RunEstimate | None:
+        """Give what a run on all examples would take, or on so many of them drawn at random; None while not measured.
+
+        For runs whose subset can't be made yet: what is chosen later is taken to be of usual length.
+        """
+        (run,) = self._look_at_all([config])
+        if num_examples is not None and run.suite is not None:
+            num_train = run.suite["num_train"]
+            drawn = np.random.default_rng(0).choice(num_train, min(num_examples, num_train), replace=False)
+            run.rows = TrainingRows(len(drawn), np.sort(drawn))
+        return _estimate(run)
+
     def keep_expected(self, run_id: str, expected: RunEstimate | None) -> None:
         """Keep what a run is expected to take with it."""
         if expected is not None:
@@ -163,7 +183,7 @@ class Plans(WorkspaceBase):
             looked.append(replace(run, config=own, errors=[*run.errors, *self._name_errors(config.name)]))
         return looked
 
-    def _name_errors(self, name: str | None) -> list[InputError]:
+    def _name_errors(self, name: str | None) -> list[FTFTError]:
         if name is None:
             return []
         with self.database.reading() as connection:
@@ -173,8 +193,9 @@ class Plans(WorkspaceBase):
 
     def _look(self, config: RunConfig, full_steps: int | None) -> _Looked:
         with self.database.reading() as connection:
-            resolved, errors = resolve_all(connection, config)
-            run = _Looked(resolved, errors)
+            resolved, unresolved = resolve_all(connection, config)
+            run = _Looked(resolved, [*unresolved])
+            errors = run.errors
             with suppress(InputError):
                 run.suite = read_suite_of_run(connection, self.folder, config.suite)
             if run.suite is not None and run.suite["folder"] is None:
@@ -193,12 +214,24 @@ class Plans(WorkspaceBase):
                 # That there is no such subset, or that it is of another suite, was said already.
                 if not errors:
                     errors.append(error)
+            if not errors and run.rows is not None:
+                errors += self._guide_errors(connection, resolved, run.rows)
             run.full_steps, run.full_words = full_steps, f"{full_steps} steps on everything"
             if full_steps is None:
                 run.full_steps, run.full_words = full_budget(connection, resolved, run.suite["num_train"])
             if resolved.reference is not None:
                 run.reference_flops = self._reference_flops(connection, resolved.reference)
         return run
+
+    def _guide_errors(self, connection: store.Connection, config: RunConfig, rows: TrainingRows) -> list[FTFTError]:
+        """Why a run's reference can't guide it; nothing for a method that needs no guide."""
+        try:
+            fingerprint = suite_store.read_suite_facts(connection, config.suite)["training_fingerprint"]
+            folder_of, positions = self._queue.folder, rows.positions
+            check_guide(connection, config, folder_of=folder_of, positions=positions, fingerprint=fingerprint)
+        except FTFTError as error:
+            return [error]
+        return []
 
     def _reference_flops(self, connection: store.Connection, reference: str) -> float | None:
         """FLOPs of a reference: what it took, else what it is expected to take."""
@@ -211,7 +244,7 @@ class Plans(WorkspaceBase):
         expected = self.expected(row["run_id"])
         return None if expected is None else float(expected["train_flops"] + expected["stopping_flops"])
 
-    def _errors(self, run: _Looked, machine: Machine, *, with_warm_up: bool = True) -> list[InputError]:
+    def _errors(self, run: _Looked, machine: Machine, *, with_warm_up: bool = True) -> list[FTFTError]:
         """Give every reason why a run can't work, and find the warm-up that tells what it takes."""
         facts = None
         if run.suite is not None:

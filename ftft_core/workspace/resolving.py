@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ftft_core import store
 from ftft_core.config import BudgetConfig, ExcludedExamples, RunConfig
-from ftft_core.errors import InputError, NotFoundError
+from ftft_core.errors import FTFTError, InputError, NotFoundError
 from ftft_core.methods import GUIDED_METHODS, METHODS, REFERENCE_METHODS
 from ftft_core.modeling.checkpoints import count_layers, locate_model
 from ftft_core.planning import TrainingRows
@@ -115,7 +115,7 @@ def _resolve_subset(
     return source_run, []
 
 
-def raise_all(errors: list[InputError]) -> None:
+def raise_all(errors: Sequence[FTFTError]) -> None:
     """Raise one error as it is, and several as one."""
     if len(errors) == 1:
         raise errors[0]

@@ -13,6 +13,7 @@ from ftft_core.config import RunConfig, parse
 from ftft_core.errors import InputError, RunError
 from ftft_core.jobs import WorkerSettings, check_devices, read_settings, write_settings
 from ftft_core.modeling.checkpoints import count_layers
+from ftft_core.planning import TrainingRows
 from ftft_core.run_folder import RESUMABLE, RunFolder
 from ftft_core.store import runs as run_store
 from ftft_core.store import subsets as subset_store
@@ -115,6 +116,21 @@ class Runs(RunWatching):
         if total is None:
             raise RunError(f"What run '{reference}' cost with its reference is not known, so nothing can match it.")
         return total
+
+    def fitting_references(self, suite: str, method: str, subset: str | None = None) -> list[str]:
+        """Give the ids of the runs that can guide a run of this method, the newest first: they have finished, know all
+        its examples, and have what the method takes from them.
+        """
+        with self.database.reading() as connection:
+            listed = run_store.list_runs(connection, suite)
+            rows = read_training_rows(connection, RunConfig(suite=suite, model="-", subset=subset)).positions
+            known = TrainingRows(0, rows)
+            fitting = []
+            for run_id in listed.loc[listed["status"] == "finished", "run_id"][::-1]:
+                asked = RunConfig(suite=suite, model="-", subset=subset, method=method, reference=run_id)
+                if not self._guide_errors(connection, asked, known):
+                    fitting.append(str(run_id))
+        return fitting
 
     # -- changing the queue ----------------------------------------------------------------------------------------
 

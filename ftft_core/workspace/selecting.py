@@ -132,6 +132,10 @@ class Selecting(Maps):
 
     def find_or_save_subset(self, recipe: Recipe, *, suite: str | None = None) -> SubsetRecord:
         """Give the oldest subset that was made by this very recipe on this suite, or make it."""
+        return self.find_subset(recipe, suite=suite) or self.save_subset(recipe, suite=suite)
+
+    def find_subset(self, recipe: Recipe, *, suite: str | None = None) -> SubsetRecord | None:
+        """Give the oldest subset that was made by this very recipe on this suite; None when there is none."""
         recipe, suite = self._resolved_recipe(recipe, suite)
         frame = self.subsets(suite)
         # Recipes are compared as values: fields may have been added since one was stored.
@@ -141,7 +145,7 @@ class Selecting(Maps):
         for subset, text in zip(frame["subset"], frame["recipe"], strict=True):
             if Recipe.model_validate_json(text) == recipe:
                 return self.subset(subset)
-        return self.save_subset(recipe, suite=suite)
+        return None
 
     def _recipe_context(
         self,

@@ -54,6 +54,14 @@ class Suites(WorkspaceBase):
         with self.database.reading() as connection:
             return suite_store.list_suites(connection)
 
+    def num_train(self, suite: str) -> int:
+        """Give how many training examples a suite has.
+
+        :raises NotFoundError: when there is no such suite.
+        """
+        splits = self.suite_splits(suite).set_index("role")
+        return int(splits.loc["train", "num_examples"])
+
     def suite_splits(self, suite: str) -> pd.DataFrame:
         """One row per split: split, role, num_examples, has_groups, label_map."""
         with self.database.reading() as connection:

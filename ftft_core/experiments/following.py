@@ -1,0 +1,81 @@
+"""How far an experiment is: the progress of its runs, read from their files, and the time left of all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ftft_core.errors import FTFTError
+from ftft_core.experiments.planning import PlannedRun
+from ftft_core.experiments.record import Experiment, RunLine
+from ftft_core.workspace import RunProgress, Workspace
+
+REMOVED = "removed"
+
+
+@dataclass(frozen=True)
+class Following:
+    """How far an experiment is."""
+
+    progress: Mapping[str, RunProgress]
+    """By key, of the runs that there are."""
+    statuses: Mapping[str, str]
+    """By key: that of the run, or `planned`, `skipped`, `failed` or `removed` where there is none."""
+    fraction: float
+    """Share of all work that is done, in [0, 1]."""
+    seconds_left: float | None
+    """None when nobody works on it, or nothing tells."""
+
+    @property
+    def num_finished(self) -> int:
+        """Runs that have finished."""
+        return sum(status == "finished" for status in self.statuses.values())
+
+
+def follow(workspace: Workspace, experiment: Experiment) -> Following:
+    """Look how far an experiment is."""
+    progress, statuses = {}, {}
+    for line in experiment.runs:
+        statuses[line.key] = line.status
+        if line.run_id is not None:
+            try:
+                progress[line.key] = workspace.progress(line.run_id)
+            except FTFTError:
+                statuses[line.key] = REMOVED
+                continue
+            statuses[line.key] = progress[line.key].status
+    works = _works(experiment.runs)
+    done = sum(work * progress[key].fraction for key, work in works.items() if key in progress)
+    fraction = done / sum(works.values()) if works else 0.0
+    left = seconds_left(experiment.runs, progress) if experiment.is_active else None
+    return Following(progress, statuses, min(1.0, fraction), left)
+
+
+def seconds_left(planned: Sequence[PlannedRun | RunLine], progress_of: Mapping[str, RunProgress]) -> float | None:
+    """Estimate from what was expected of the runs, stretched where those that have begun took longer.
+
+    Where that is not known: from the runs that have begun, by seconds per unit of planned work; None before any has.
+    """
+    works, are_seconds = _works(planned), all(run.seconds is not None for run in planned)
+    spent, done, left, running = 0.0, 0.0, 0.0, 0.0
+    for run in planned:
+        progress, work = progress_of.get(run.key), works[run.key]
+        if progress is None or progress.status != "finished":
+            if progress is not None and progress.status == "running" and progress.seconds_left is not None:
+                running += progress.seconds_left
+            elif run.status != "skipped":
+                left += work * (1.0 if progress is None else 1.0 - progress.fraction)
+        if progress is not None and progress.seconds_elapsed and progress.num_steps and progress.step:
+            spent += progress.seconds_elapsed
+            done += work * progress.step / progress.num_steps
+    if are_seconds:
+        # What was expected holds starting and evaluating too, which is not in what was spent: it is only stretched.
+        return running + left * (max(1.0, spent / done) if done else 1.0)
+    return None if done == 0 else running + left * spent / done
+
+
+def _works(planned: Sequence[PlannedRun | RunLine]) -> dict[str, float]:
+    """Weigh runs by the seconds that they are expected to take; where one is not known, all by steps and layers."""
+    if all(run.seconds is not None for run in planned):
+        return {run.key: run.seconds or 0.0 for run in planned}
+    return {run.key: run.work for run in planned}
