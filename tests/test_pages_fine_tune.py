@@ -287,7 +287,8 @@ def test_names_of_several_runs_end_with_their_seeds():
     [
         RunConfig(suite="s", model="m"),
         RunConfig(suite="s", model="m", layers=2, seed=7, budget=BudgetConfig(max_steps=12), stop="patience",
-                  patience=2, training=TrainingConfig(learning_rate=1e-3, gradient_clip_norm=None, snapshots=4)),
+                  patience=2, training=TrainingConfig(learning_rate=1e-3, gradient_clip_norm=None, snapshots=4,
+                                                      trackers=("tensorboard", "wandb"))),
         RunConfig(suite="s", model="m", method="reference", stop="settled", settled_overlap=0.7),
         RunConfig(suite="s", model="m", method="erm_matched", budget=BudgetConfig(max_flops=2.5e15)),
     ],

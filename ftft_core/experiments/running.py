@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 import pydantic
 
-from ftft_core.config import RunConfig
-from ftft_core.errors import FTFTError, RunError
+from ftft_core.config import RunConfig, missing_trackers
+from ftft_core.errors import FTFTError, InputError, RunError
 from ftft_core.experiments.planning import PlannedRun, model_key, plan
 from ftft_core.experiments.recipe import Recipe
 from ftft_core.modeling.checkpoints import count_layers
@@ -27,12 +27,14 @@ Watch = Callable[[Sequence[PlannedRun]], None]
 """Is shown the plan, over and over, while it is worked off."""
 
 _POLL_SECONDS = 0.25
+_CHANGE_NOTHING = ("checkpoint_seconds", "snapshots", "trackers")
+"""Fields of training that have no part in what comes of a run."""
 
 
 def plan_experiment(workspace: Workspace, recipe: Recipe) -> list[PlannedRun]:
     """Expand a recipe to its runs, and see which of them are there already.
 
-    :raises InputError: when the suite or a model can't be found.
+    :raises InputError: when the suite or a model can't be found, or a tracker of what is missing is not installed.
     """
     splits = workspace.suite_splits(recipe.suite).set_index("role")
     num_train = int(splits.loc["train", "num_examples"])
@@ -42,7 +44,16 @@ def plan_experiment(workspace: Workspace, recipe: Recipe) -> list[PlannedRun]:
     trained = _Trained(workspace)
     planned = plan(recipe, num_train=num_train, num_layers=num_layers, is_there=trained.is_there)
     _advance(workspace, planned, start=False)
+    if any(run.run_id is None for run in planned):
+        _refuse_missing_trackers(recipe)
     return planned
+
+
+def _refuse_missing_trackers(recipe: Recipe) -> None:
+    trackers = [name for part in ("main", "reference") for name in recipe.training.of(part).trackers]
+    problems = missing_trackers(dict.fromkeys(trackers))
+    if problems:
+        raise InputError("The experiment can't be logged as its recipe says.", problems)
 
 
 def run_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, watch: Watch) -> None:
@@ -182,12 +193,12 @@ def _stored_identity(config: str, sizes: Mapping[str, int]) -> str | None:
 
 
 def _identity(config: RunConfig, sizes: Mapping[str, int]) -> str:
-    """Give what makes two runs the same: everything that changes the result, so not the name, nor checkpoints, nor
-    snapshots.
+    """Give what makes two runs the same: everything that changes the result, so not the name, nor what only
+    watches or saves.
 
     :param sizes: training examples of each suite, by name, and of each subset, by id.
     """
-    values = config.model_dump(mode="json", exclude={"name": True, "training": {"checkpoint_seconds", "snapshots"}})
+    values = config.model_dump(mode="json", exclude={"name": True, "training": set(_CHANGE_NOTHING)})
     num_examples = sizes.get(config.subset or config.suite)
     if num_examples is not None:
         num_examples -= config.excluded.num_examples if config.excluded else 0
