@@ -57,8 +57,8 @@ def test_trackers_are_known_names_and_one_needs_no_list() -> None:
     assert TrainingConfig(trackers=None).trackers == ()
     assert TrainingConfig(trackers=["mlflow", "wandb", "mlflow"]).trackers == ("mlflow", "wandb")
     assert problems_of(training={"trackers": ["tensorbord"]}) == [
-        "training.trackers: There is no tracker 'tensorbord' (known: wandb, mlflow, tensorboard, trackio). Did you mean "
-        "'tensorboard'?"
+        "training.trackers: There is no tracker 'tensorbord' (known: wandb, mlflow, tensorboard, trackio). Did you "
+        "mean 'tensorboard'?"
     ]
 
 
@@ -69,8 +69,8 @@ def test_a_folder_with_a_trackers_name_is_not_its_package(tmp_path: Path, monkey
     (tmp_path / name).mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     assert missing_trackers([name, "tensorboard"]) == [
-        "trackers: received wandb, but the package wandb is not installed; install it with `pip install wandb`, or leave "
-        "the tracker out."
+        "trackers: received wandb, but the package wandb is not installed; install it with `pip install wandb`, or "
+        "leave the tracker out."
     ]
 
 
