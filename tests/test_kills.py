@@ -205,7 +205,6 @@ def test_a_killed_listing_loses_nothing_and_takes_nothing_in_twice(
     assert took["status"] == 0, (whole.folder / "log.txt").read_text(encoding="utf-8")
     expected = read_all(whole)
     assert len(expected["dynamics"]) == 3 * NUM_EPOCHS * NUM_TRAIN
-    num_killed = 0
     for number in range(NUM_LISTINGS):
         workspace = copy()
         # Just before it touches a file, while the database takes files in, or anywhere.
@@ -215,8 +214,11 @@ def test_a_killed_listing_loses_nothing_and_takes_nothing_in_twice(
             {"seconds": generator.uniform(0.05, 1) * took["seconds"]},
         )[number % 3]
         ended = ask(list=workspace.folder, **moment)
-        assert ended["status"] in KILLED | {0}
-        num_killed += ended["status"] != 0
+        while ended["status"] == 0 and "file" not in moment:
+            # The machine was less busy than when it was timed, and it was over sooner.
+            moment, workspace = {name: seconds / 2 for name, seconds in moment.items()}, copy()
+            ended = ask(list=workspace.folder, **moment)
+        assert ended["status"] in KILLED, moment
         print(f"listing {number}: {moment}, {ended}")
         assert ask(list=workspace.folder)["status"] == 0
         for view, rows in read_all(workspace).items():
@@ -224,7 +226,6 @@ def test_a_killed_listing_loses_nothing_and_takes_nothing_in_twice(
         assert list(workspace.folder.glob("runs/*/outbox/*")) == []
         assert not workspace.database.path.with_name("ftft.duckdb.wal").exists()
         assert workspace.repair() == []
-    assert num_killed > 0
 
 
 def read_all(workspace: Workspace) -> dict[str, pd.DataFrame]:
