@@ -3,11 +3,14 @@
 It imports what training needs once, so that a kill costs a second and not ten. Each fork is a process of its own: it
 gets a real SIGKILL, and the kernel takes back what it held. One JSON object per line comes in, one goes out:
 
-    {"train": FOLDER} or {"list": WORKSPACE}, and one of "forward": N, "file": N, "seconds": S, or none of them
-    {"status": EXIT_STATUS, "forwards": N, "files": N, "seconds": S}
+    {"train": FOLDER} or {"list": WORKSPACE}, and one of the moments, such as "file": N; "delay": S; or none of them
+    {"status": EXIT_STATUS, "seconds": S, and the numbers of all moments that there were, such as "file": N}
 
-`forward` kills in the middle of the N-th forward pass, `file` just before the N-th time that something in the folder is
-opened, renamed, linked, made or removed, `seconds` after that time wherever it is.
+The moments: `forward` kills in the middle of the N-th forward pass, `seconds` after that time wherever it is. The rest
+kill just before the N-th time that something is opened, renamed, linked, made or removed, or `delay` seconds after it,
+when what it began is half done: anything in the folder (`file`), of a checkpoint that is being written (`checkpoint`),
+of a file for the database (`outbox`), or after the run has finished and tidies up (`tidy`). `taking` kills that many
+seconds after files for the database are first looked for; how long taking them in took is told as well.
 """
 
 from __future__ import annotations
@@ -16,18 +19,25 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
+LOOKS = {"os.scandir", "os.listdir"}
 
 
 def main() -> None:
     import torch
 
-    from ftft_core.training import __main__ as training  # noqa: F401  (before the first fork)
+    # Before the first fork: everything that a training or a command would import.
+    from torch.utils import tensorboard  # noqa: F401
+
+    from ftft_core.cli.app import _load_commands
+    from ftft_core.training import __main__ as training  # noqa: F401
+
+    _load_commands()
 
     torch.set_num_threads(1)
     print("ready", flush=True)
@@ -52,15 +62,35 @@ def _child(asked: dict[str, Any], writer: int) -> int:
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
-    counts = {"forwards": 0, "files": 0}
+    counts: dict[str, Any] = dict.fromkeys(("forward", "file", "checkpoint", "outbox", "tidy"), 0)
     if "seconds" in asked:
-        threading.Timer(asked["seconds"], _kill).start()
+        _kill_after(asked["seconds"])
+
+    def count(moment: str) -> None:
+        counts[moment] += 1
+        if counts[moment] == asked.get(moment):
+            _kill_after(asked.get("delay", 0.0))
+
+    started_taking = None
 
     def count_file(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in EVENTS and str(folder) in str(arguments[0]):
-            counts["files"] += 1
-            if counts["files"] == asked.get("file"):
-                _kill()
+        nonlocal started_taking
+        path = str(arguments[0]) if arguments else ""
+        if event in EVENTS:
+            if str(folder) in path:
+                count("file")
+                if "/.checkpoint-" in path:
+                    count("checkpoint")
+                if "/outbox/" in path:
+                    count("outbox")
+            if counts["tidy"] > 0:
+                count("tidy")
+        if event in EVENTS | LOOKS and path.endswith("/outbox") and started_taking is None:
+            started_taking = time.monotonic()
+            if "taking" in asked:
+                _kill_after(asked["taking"])
+        if event == "os.remove" and "/outbox/" in path and started_taking is not None:
+            counts["taking"] = time.monotonic() - started_taking
 
     sys.addaudithook(count_file)
     if "list" in asked:
@@ -68,12 +98,12 @@ def _child(asked: dict[str, Any], writer: int) -> int:
 
         status = command_line(["runs", "list", "--workspace", str(folder)])
     else:
-        status = _train(folder, asked.get("forward"), counts)
+        status = _train(folder, count)
     os.write(writer, json.dumps(counts).encode())
     return status
 
 
-def _train(folder: Path, fatal: int | None, counts: dict[str, int]) -> int:
+def _train(folder: Path, count: Callable[[str], None]) -> int:
     import torch
 
     from ftft_core.run_folder import RunFolder
@@ -82,16 +112,26 @@ def _train(folder: Path, fatal: int | None, counts: dict[str, int]) -> int:
     def count_forward(module: torch.nn.Module, _: Any) -> None:
         # In the classifier's head: half of the pass is done.
         if isinstance(module, torch.nn.Linear) and module.out_features == 2:
-            counts["forwards"] += 1
-            if counts["forwards"] == fatal:
-                _kill()
+            count("forward")
+
+    tidy = RunFolder.tidy
+
+    def count_and_tidy(run: RunFolder) -> list[Path]:
+        count("tidy")
+        return tidy(run)
 
     torch.nn.modules.module.register_module_forward_pre_hook(count_forward)
+    RunFolder.tidy = count_and_tidy  # type: ignore[method-assign]
     return train(RunFolder(folder))
 
 
-def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def _kill_after(seconds: float) -> None:
+    if seconds > 0:
+        # The kernel's own timer: it ends the process in the middle of whatever it is in, as SIGKILL would, and waits
+        # for no lock of the interpreter.
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

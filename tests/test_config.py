@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
 import pytest
 from pydantic import Field
 
-from ftft_core.config import METHODS, STOP_DEFAULTS, BudgetConfig, Config, RunConfig, TrainingConfig, parse
+from ftft_core.config import (
+    METHODS,
+    STOP_DEFAULTS,
+    BudgetConfig,
+    Config,
+    RunConfig,
+    TrainingConfig,
+    missing_trackers,
+    parse,
+)
 from ftft_core.errors import InputError, SuiteError
 
 
@@ -40,6 +50,28 @@ def test_defaults_make_a_run() -> None:
     assert config.budget == BudgetConfig(epochs=3)
     assert (config.method, config.seed, config.layers, config.training.precision) == ("erm", 0, None, "auto")
     assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_trackers_are_known_names_and_one_needs_no_list() -> None:
+    assert TrainingConfig(trackers="wandb").trackers == ("wandb",)
+    assert TrainingConfig(trackers=None).trackers == ()
+    assert TrainingConfig(trackers=["mlflow", "wandb", "mlflow"]).trackers == ("mlflow", "wandb")
+    assert problems_of(training={"trackers": ["tensorbord"]}) == [
+        "training.trackers: There is no tracker 'tensorbord' (known: wandb, mlflow, tensorboard, trackio). Did you "
+        "mean 'tensorboard'?"
+    ]
+
+
+def test_a_folder_with_a_trackers_name_is_not_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "wandb"
+    if not missing_trackers([name]):
+        pytest.skip("wandb is installed")
+    (tmp_path / name).mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert missing_trackers([name, "tensorboard"]) == [
+        "trackers: received wandb, but the package wandb is not installed; install it with `pip install wandb`, or "
+        "leave the tracker out."
+    ]
 
 
 def test_a_way_to_stop_brings_its_defaults() -> None:

@@ -17,9 +17,9 @@ import psutil
 import pytest
 import yaml
 
-from ftft_core.config import BudgetConfig, RunConfig
+from ftft_core.config import TRACKERS, BudgetConfig, RunConfig, missing_trackers
 from ftft_core.errors import InputError, NotFoundError, RunError
-from ftft_core.experiments import PlannedRun, Recipe, plan_experiment, read_recipe, run_experiment
+from ftft_core.experiments import PlannedRun, Recipe, look_at, plan_experiment, read_recipe, run_experiment
 from ftft_core.experiments import running as running_module
 from ftft_core.experiments.planning import model_key, plan
 from ftft_core.jobs import Queue
@@ -317,13 +317,23 @@ def test_a_budget_in_epochs_is_the_one_in_steps_that_it_comes_to(instant: Instan
     training = recipe.training.of("main")
     model = recipe.main_model.model
     others = [BudgetConfig(epochs=5), BudgetConfig(max_flops=6e6)]
-    watched = training.model_copy(update={"snapshots": 3, "checkpoint_seconds": 9.0})
+    watched = training.model_copy(update={"snapshots": 3, "checkpoint_seconds": 9.0, "trackers": ("tensorboard",)})
     for budget in (*others, BudgetConfig(epochs=6)):
         mine = instant.workspace.submit(RunConfig(suite="toy", model=model, budget=budget, training=watched))
     assert [run.run_id for run in conduct(instant.workspace, recipe)] == [mine]
     in_steps = toy_recipe(instant, tmp_path, methods=["erm"], seeds=[0], epochs=None, max_steps=48)
     assert [run.run_id for run in conduct(instant.workspace, in_steps)] == [mine]
     assert len(instant.trained) == 3
+
+
+def test_a_tracker_that_is_not_installed_is_told_before_anything_starts(instant: Instant, tmp_path: Path) -> None:
+    lacked = next((name for name in TRACKERS if missing_trackers([name])), None)
+    if lacked is None:
+        pytest.skip("every tracker is installed")
+    logged = toy_recipe(instant, tmp_path, methods=["erm"], seeds=[0], training={"main": {"trackers": [lacked]}})
+    problems = look_at(instant.workspace, logged).problems
+    assert len([problem for problem in problems if f"`pip install {lacked}`" in problem]) == 1
+    assert instant.trained == []
 
 
 def test_imported_runs_do_not_stand_in_the_way(instant: Instant, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def test_the_form_queues_one_run_a_seed_and_says_so(workspace):
     page = open_page()
     page.text_input(key="ft_seeds").set_value("2").run()
     page.number_input(key="ft_epochs").set_value(2.0).run()
+    page.multiselect(key="ft_trackers").set_value(["tensorboard"]).run()
     button = page.button(key="ft_start")
     assert button.label == "Start 2 runs"
     assert "seeds 2-3" in written(page)  # 0 and 1 are there already
@@ -87,6 +88,7 @@ def test_the_form_queues_one_run_a_seed_and_says_so(workspace):
     assert queued["seed"].tolist() == [2, 3]
     config = RunConfig.model_validate_json(queued["config"].iloc[0])
     assert (config.method, config.budget.epochs, config.training.snapshots) == ("erm", 2.0, DEFAULTS["snapshots"])
+    assert config.training.trackers == ("tensorboard",)
 
 
 def test_the_cost_is_measured_once_nothing_is_wrong(workspace, measured):
@@ -288,7 +290,8 @@ def test_names_of_several_runs_end_with_their_seeds():
     [
         RunConfig(suite="s", model="m"),
         RunConfig(suite="s", model="m", layers=2, seed=7, budget=BudgetConfig(max_steps=12), stop="patience",
-                  patience=2, training=TrainingConfig(learning_rate=1e-3, gradient_clip_norm=None, snapshots=4)),
+                  patience=2, training=TrainingConfig(learning_rate=1e-3, gradient_clip_norm=None, snapshots=4,
+                                                      trackers=("tensorboard", "wandb"))),
         RunConfig(suite="s", model="m", method="reference", stop="settled", settled_overlap=0.7),
         RunConfig(suite="s", model="m", method="erm_matched", budget=BudgetConfig(max_flops=2.5e15)),
     ],

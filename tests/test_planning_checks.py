@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ftft_core.config import TRACKERS, missing_trackers
 from ftft_core.errors import InputError, NameTakenError, NotFoundError
 from ftft_core.planning import checks
 from ftft_core.planning.models import read_model_files, supported_architectures
@@ -37,6 +38,9 @@ def test_what_works_has_no_problem(workspace: Workspace, tiny_model: Path) -> No
     assert plan.words == "2 runs, 16 steps, not measured yet"
 
 
+NOT_INSTALLED = next((name for name in TRACKERS if missing_trackers([name])), "")
+"""A tracker that this environment lacks."""
+
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown suite": ({"suite": "review"}, r"There is no suite 'review' .* Did you mean 'reviews'\?"),
     "missing folder": ({"model": "/nowhere/model"}, "Model '/nowhere/model': there is no such folder"),
@@ -61,6 +65,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "wrong value": ({"learning_rate": -1}, r"learning_rate: received -1; it must be above 0\."),
     "unknown field": ({"learning_rat": 1}, "learning_rat: unknown key"),
+    "unknown tracker": ({"trackers": "wandbb"}, r"There is no tracker 'wandbb' \(known: wandb, mlflow, tensorboard"),
+    "tracker that is not installed": (
+        {"trackers": ["tensorboard", NOT_INSTALLED]},
+        f"trackers: received {NOT_INSTALLED}, but the package {NOT_INSTALLED} is not installed; install it with",
+    ),
     "unknown precision": ({"precision": "fp8"}, "There is no precision 'fp8'"),
     "name in use": ({"name": "taken"}, "A run named 'taken' is there already"),
     "texts longer than positions": (
@@ -76,6 +85,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
 def test_refused(workspace: Workspace, tiny_model: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
     changes, message = REFUSALS[case]
+    if case == "tracker that is not installed" and not NOT_INSTALLED:
+        pytest.skip("every tracker is installed")
     problems = problems_of(workspace, tiny_model, **changes)
     assert len(problems) == 1, problems
     assert re.search(message, problems[0]), problems[0]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import click
 
@@ -110,10 +110,22 @@ def config_options(config_class: type[Config], names: Sequence[str]) -> Callable
             flag = f"--{name.replace('_', '-')}"
             text = (field.description or "").replace("\n", " ")
             shown = f"{text} [default: {default}]" if default is not None else text
+            if get_origin(field.annotation) is tuple:
+                several: dict[str, Any] = {"multiple": True, "callback": _several, "metavar": "TEXT"}
+                shown = f"{text} Can be given several times."
+                command = click.option(flag.removesuffix("s"), name, help=shown, **several)(command)
+                continue
             command = click.option(flag, name, metavar=_metavar(field.annotation), help=shown)(command)
         return command
 
     return decorate
+
+
+def _several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Give None where an option was not given at all, and nothing at all where it was given as `none`."""
+    if not values:
+        return None
+    return () if [value.lower() for value in values] in (["none"], ["null"]) else values
 
 
 def _metavar(annotation: Any) -> str:

@@ -32,7 +32,7 @@ _MOST_STARTS = 3
 @config_options(TrainingConfig, _TRAINING_FIELDS)
 @click.option("--seeds", metavar="LIST", help="Plan a run for each of these seeds, such as 0,1,2 or 0-4.")
 @pass_settings
-def plan(settings: Settings, /, seeds: str | None, **given: str | None) -> None:
+def plan(settings: Settings, /, seeds: str | None, **given: Any) -> None:
     """Say what `ftft train` with the same options would cost: FLOPs, time, memory, share of plain fine-tuning.
 
     A few real steps are taken for it in a process of its own, once per model, batch size, precision, length, device and
@@ -65,7 +65,7 @@ def plan(settings: Settings, /, seeds: str | None, **given: str | None) -> None:
         say(remark)
 
 
-def _asked(given: dict[str, str | None], seeds: str | None) -> list[dict[str, Any]]:
+def _asked(given: dict[str, Any], seeds: str | None) -> list[dict[str, Any]]:
     """One mapping of fields for each seed."""
     said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     missing = [f"--{name} is required, but missing." for name in ("suite", "model") if name not in said]

@@ -34,7 +34,7 @@ detach_option = click.option("--detach", is_flag=True, help="Return at once; the
 @click.option("--like", metavar="RUN", help="Repeat this run, with what else is given changed.")
 @detach_option
 @pass_settings
-def train(settings: Settings, /, like: str | None, detach: bool, **given: str | None) -> None:
+def train(settings: Settings, /, like: str | None, detach: bool, **given: Any) -> None:
     """Fine-tune a model on a suite's training examples, or on a subset of them, and evaluate it on every split.
 
     A run with the method reference is evaluated on dev alone: it is made for its dynamics.
@@ -50,7 +50,7 @@ def train(settings: Settings, /, like: str | None, detach: bool, **given: str | 
     _answer(settings, wait_for_run(workspace, run_id, detach=detach))
 
 
-def _run_values(given: dict[str, str | None]) -> dict[str, Any]:
+def _run_values(given: dict[str, Any]) -> dict[str, Any]:
     said = {name: value for name, value in given.items() if value is not None}
     missing = [f"--{name} is required, but missing." for name in ("suite", "model") if name not in said]
     if missing:
@@ -63,9 +63,13 @@ def _run_values(given: dict[str, str | None]) -> dict[str, Any]:
     return values
 
 
-def _changes(given: dict[str, str | None]) -> dict[str, str | None]:
+def _changes(given: dict[str, Any]) -> dict[str, Any]:
     """Give what is to be different from the run that is repeated."""
-    return {name: None if value.lower() in _NOTHING else value for name, value in given.items() if value is not None}
+    return {
+        name: None if isinstance(value, str) and value.lower() in _NOTHING else value
+        for name, value in given.items()
+        if value is not None
+    }
 
 
 def _answer(settings: Settings, answer: dict[str, str]) -> None:

@@ -29,6 +29,8 @@ Watch = Callable[[Sequence[PlannedRun]], None]
 """Is shown the plan, over and over, while it is worked off."""
 
 _POLL_SECONDS = 0.25
+_CHANGE_NOTHING = ("checkpoint_seconds", "snapshots", "trackers")
+"""Fields of training that have no part in what comes of a run."""
 
 
 def plan_experiment(workspace: Workspace, recipe: Recipe) -> list[PlannedRun]:
@@ -194,12 +196,12 @@ def _stored_identity(config: str, sizes: Mapping[str, int]) -> str | None:
 
 
 def _identity(config: RunConfig, sizes: Mapping[str, int]) -> str:
-    """Give what makes two runs the same: everything that changes the result, so not the name, nor checkpoints, nor
-    snapshots.
+    """Give what makes two runs the same: everything that changes the result, so not the name, nor what only
+    watches or saves.
 
     :param sizes: training examples of each suite, by name, and of each subset, by id.
     """
-    values = config.model_dump(mode="json", exclude={"name": True, "training": {"checkpoint_seconds", "snapshots"}})
+    values = config.model_dump(mode="json", exclude={"name": True, "training": set(_CHANGE_NOTHING)})
     num_examples = sizes.get(config.subset or config.suite)
     if num_examples is not None:
         num_examples -= config.excluded.num_examples if config.excluded else 0

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import platform
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
+from accelerate.tracking import GeneralTracker
 from accelerate.utils import set_seed
 
 from ftft_core.errors import InputError
@@ -51,10 +53,11 @@ def choose_precision(requested: str, device_type: str) -> str:
     return requested
 
 
-def make_accelerator(precision: str) -> Accelerator:
+def make_accelerator(precision: str, *, trackers: Sequence[GeneralTracker] = ()) -> Accelerator:
     """Make the Accelerator of a run, with repeatable arithmetic.
 
     :param precision: one of `config.PRECISIONS`.
+    :param trackers: what its `log` tells values to, once they have begun.
     """
     make_deterministic()
     device_type = _device_type()
@@ -63,7 +66,9 @@ def make_accelerator(precision: str) -> Accelerator:
     # such as a Trainer's, would make ours skip its optimizer steps.
     AcceleratorState._reset_state()
     GradientState._reset_state()
-    return Accelerator(mixed_precision="no" if chosen == "fp32" else chosen, cpu=device_type == "cpu")
+    return Accelerator(
+        mixed_precision="no" if chosen == "fp32" else chosen, cpu=device_type == "cpu", log_with=list(trackers) or None
+    )
 
 
 def make_deterministic() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftft_core.config import EPOCHS_TO_SETTLE, RunConfig
+from ftft_core.config import EPOCHS_TO_SETTLE, RunConfig, missing_trackers
 from ftft_core.modeling.lengths import PAD_MULTIPLE
 from ftft_core.planning.machine import Machine, free_disk_mib, free_memory_mib
 from ftft_core.planning.models import ModelFiles, read_model_files
@@ -50,6 +50,7 @@ def check_run(config: RunConfig, suite: SuiteFacts | None, machine: Machine, run
         problems += _length_problems(config, model, suite)
         problems += _budget_problems(config, suite)
     problems += _precision_problems(config, machine)
+    problems += missing_trackers(config.training.trackers)
     num_parameters = model.num_parameters(config.layers)
     if num_parameters is not None:
         problems += _memory_problems(config, num_parameters, machine)

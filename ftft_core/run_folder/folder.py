@@ -11,6 +11,7 @@ errors.parquet    which training examples the model got wrong after its first ep
 checkpoint-<step> the newest place to go on from
 outbox/           Parquet files for the database; gone once taken in
 model/            the kept model, as transformers loads it
+trackers/         what experiment trackers write, TensorBoard's files among it, and what they were told; mostly absent
 cancel            asks the training process to stop
 .training.lock    held by the training process as long as it lives, so that a run never has two
 .reserve          a little room on the disk, given up to say that the disk is full; gone when the run has ended
@@ -97,6 +98,11 @@ class RunFolder:
     def errors(self) -> Path:
         """Which training examples were wrong after the first epoch; absent for runs that were not to find out."""
         return self.path / "errors.parquet"
+
+    @property
+    def trackers(self) -> Path:
+        """Where experiment trackers write, and what is known of them; absent for runs without any."""
+        return self.path / "trackers"
 
     def create(
         self,
@@ -280,7 +286,7 @@ class RunFolder:
 
         For whoever trains the run, or knows that nobody does: half a checkpoint is left by no one else.
         """
-        stale = stale_files([self.path, self.outbox])
+        stale = stale_files([self.path, self.outbox, self.trackers])
         for path in stale:
             path.unlink(missing_ok=True)
         for path in self.half_written_folders():
@@ -315,7 +321,7 @@ class RunFolder:
 
     def start_anew(self) -> None:
         """Forget what a run that has ended did so far, but its log."""
-        for path in [*self.checkpoints(), self.path / "model", *self.half_written_folders()]:
+        for path in [*self.checkpoints(), self.model, self.trackers, *self.half_written_folders()]:
             shutil.rmtree(path, ignore_errors=True)
         names = ("best.safetensors", ".reserve", "cancel", "progress.json", "history.jsonl", "errors.parquet")
         for path in [*(self.path / name for name in names), *self.outbox.glob("*")]:

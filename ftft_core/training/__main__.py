@@ -29,6 +29,7 @@ from ftft_core.training.loop import Stopped, fit
 from ftft_core.training.reporting import leave_dynamics
 from ftft_core.training.setup import Setup, prepare
 from ftft_core.training.stopping import in_words
+from ftft_core.training.tracking import Tracker, begin_tracking, is_busy, tell_costs
 
 _LOOK_SECONDS = 0.5
 """How often a run looks whether it was asked to stop."""
@@ -67,8 +68,17 @@ class _Trainer:
         self.facts: dict[str, Any] = {
             "resumed_from_step": int(started.name.rpartition("-")[2]) if started else None,
         }
+        self.trackers: list[Tracker] = []
 
     def train(self) -> int:
+        try:
+            return self._train_to_an_end()
+        finally:
+            # What was told until then is not lost where it stopped or failed either.
+            for tracker in self.trackers:
+                tracker.finish()
+
+    def _train_to_an_end(self) -> int:
         try:
             self._train()
         except Stopped:
@@ -98,8 +108,12 @@ class _Trainer:
         self.facts |= {"versions": library_versions(), "num_steps_planned": setup.num_steps}
         if self.is_main:
             self.folder.claim("training", **self.facts)
+        begin_tracking(accelerator, setup.config, {**self.facts, **_size(setup)})
+        self.trackers = accelerator.trackers
         counters = fit(setup, stop_requested=self.stop_requested)
-        self.facts |= _counted(counters, setup)
+        counted = _counted(counters, setup)
+        tell_costs(accelerator, counted, counters.step)
+        self.facts |= counted
         if self.is_main:
             if lacked_outbox:
                 _leave_all_dynamics(setup)
@@ -117,6 +131,7 @@ class _Trainer:
         if not self.is_main:
             return
         self.folder.release_reserve()
+        message = "; ".join(filter(None, [message, *(tracker.trouble for tracker in self.trackers)]))
         if status == "failed":
             # Half a checkpoint is of no use, and may be what filled the disk.
             for path in self.folder.half_written_folders():
@@ -141,6 +156,10 @@ def _leave_all_dynamics(setup: Setup) -> None:
     for epoch in recorder.epochs:
         frame = recorder.epoch_frame(epoch)
         leave_dynamics(setup.folder, replace(frame, positions=setup.data.positions[frame.positions]))
+
+
+def _size(setup: Setup) -> dict[str, Any]:
+    return {"run_id": setup.folder.run_id, "num_train_examples": len(setup.data.labels)}
 
 
 def _counted(counters: Counters, setup: Setup) -> dict[str, Any]:
@@ -199,4 +218,10 @@ def _listen_for_stop(folder: RunFolder) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main(RunFolder(Path(sys.argv[1]).resolve())))
+    status = main(RunFolder(Path(sys.argv[1]).resolve()))
+    if is_busy():
+        # A server that does not answer must not keep the run's place on the device.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -65,7 +65,7 @@ class Evaluator:
         scores = self._score(self.dev, self._predict(self.dev))
         counters.evaluation_seconds += time.perf_counter() - started
         counters.evaluation_flops += self.dev.flops(self.setup)
-        self.reporter.scores(counters, "dev", scores, final=False)
+        self.reporter.scores(counters, self.dev.split, scores, final=False)
         overall = scores[scores["group"].isna()]
         return dict(zip(overall["metric"], overall["value"], strict=True))
 
@@ -77,7 +77,7 @@ class Evaluator:
         with undisturbed():
             for part in self.snapshot:
                 scores = self._score(part, self._predict(part))
-                self.reporter.scores(counters, part.split.name, scores[scores["group"].isna()], final=False)
+                self.reporter.scores(counters, part.split, scores[scores["group"].isna()], final=False)
         counters.snapshot_seconds += time.perf_counter() - started
         counters.snapshot_flops += sum(part.flops(self.setup) for part in self.snapshot)
 
@@ -102,7 +102,7 @@ class Evaluator:
             self.reporter.progress(counters, f"evaluating {part.split.name}")
             logits = self._predict(part)
             self.reporter.predictions(part.split.name, logits)
-            self.reporter.scores(counters, part.split.name, self._score(part, logits), final=True)
+            self.reporter.scores(counters, part.split, self._score(part, logits), final=True)
         self.reporter.progress(counters, "finished")
 
     def _predict(self, part: TokenisedPart) -> NDArray[np.float32]:
@@ -141,6 +141,7 @@ def make_evaluator(setup: Setup) -> Evaluator:
         + dev.padded_tokens * num_dev_passes(setup.config, setup.num_steps, setup.order.steps_per_epoch)
         + sum(part.padded_tokens for part in snapshot) * len(snapshot_steps)
         + error_tokens,
+        log=setup.parts.accelerator.log,
     )
     return Evaluator(setup, reporter, dev, (dev, *final), tuple(snapshot), snapshot_steps)
 

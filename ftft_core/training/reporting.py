@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from ftft_core.dynamics import EpochFrame
 from ftft_core.modeling.device import peak_memory_mib
 from ftft_core.run_folder import RunFolder, write_parquet
+from ftft_core.suites import Split
 from ftft_core.training.checkpoint import Counters
 
 _PROGRESS_SECONDS = 0.5
@@ -34,6 +36,8 @@ class Reporter:
     """Padded tokens of a training step, on average."""
     evaluation_tokens: float
     """Padded tokens of all evaluation passes that the run will make."""
+    log: Callable[[Mapping[str, float], int], None]
+    """Tells the run's trackers values, by name, of an optimizer step; nothing where it has none."""
     _losses: list[float] = field(default_factory=list)
     _last_progress: float = 0.0
     _evaluated_tokens: float = 0.0
@@ -50,6 +54,9 @@ class Reporter:
             self._losses.clear()
             record = {"kind": "step", "step": counters.step, "epoch": counters.epoch, "loss": self._loss}
             self.folder.append_history({**record, "learning_rate": learning_rate})
+            cost = {"cost/train_flops": counters.train_flops, "cost/train_seconds": counters.train_seconds}
+            told = {"train/loss": self._loss, "train/learning_rate": learning_rate, "train/epoch": counters.epoch}
+            self._track({**told, **cost}, counters)
         if time.monotonic() - self._last_progress > _PROGRESS_SECONDS or counters.step == self.num_steps:
             self.progress(counters, "training")
 
@@ -95,6 +102,7 @@ class Reporter:
         if self.is_active:
             record = {"kind": "overlap", "step": counters.step, "epoch": counters.epoch, "overlap": overlap}
             self.folder.append_history(record)
+            self._track({"train/overlap": overlap}, counters)
 
     def dynamics(self, epoch: EpochFrame) -> None:
         """Leave the logits of one epoch for the database."""
@@ -121,7 +129,7 @@ class Reporter:
             }
             write_parquet(self.folder.outbox / f"predictions-{split}.parquet", pa.table(table))
 
-    def scores(self, counters: Counters, split: str, scores: pd.DataFrame, *, final: bool) -> None:
+    def scores(self, counters: Counters, split: Split, scores: pd.DataFrame, *, final: bool) -> None:
         """Leave the scores of a split for the database; those of the whole split go into the history too.
 
         :param scores: columns group, metric, value, num_examples.
@@ -131,12 +139,16 @@ class Reporter:
             return
         whole = scores[scores["group"].isna()]
         step = counters.kept_step if final else counters.step
-        record = {"kind": f"evaluation:{split}", "step": step, "epoch": counters.epoch, "split": split, "final": final}
+        name = split.name
+        record = {"kind": f"evaluation:{name}", "step": step, "epoch": counters.epoch, "split": name, "final": final}
         values = {name: float(value) for name, value in zip(whole["metric"], whole["value"], strict=True)}
         self.folder.append_history({**record, **values, "num_examples": int(whole["num_examples"].iloc[0])})
+        # `dev` is the name of the split and of its role. What is final may be of an earlier step, but trackers go on.
+        place = "/".join(["final"] * final + [split.role] * (split.role != name) + [name])
+        self._track({f"{place}/{metric}": value for metric, value in values.items()}, counters)
         table = pa.table(
             {
-                "split": pa.array([split] * len(scores), pa.string()),
+                "split": pa.array([name] * len(scores), pa.string()),
                 "group": pa.array(scores["group"], pa.string(), from_pandas=True),
                 "step": pa.array([step] * len(scores), pa.int64()),
                 "metric": pa.array(scores["metric"], pa.string()),
@@ -145,7 +157,10 @@ class Reporter:
             }
         )
         kind = "final" if final else f"{step:08d}"
-        write_parquet(self.folder.outbox / f"scores-{kind}-{split}.parquet", table)
+        write_parquet(self.folder.outbox / f"scores-{kind}-{name}.parquet", table)
+
+    def _track(self, values: Mapping[str, float], counters: Counters) -> None:
+        self.log({name: value for name, value in values.items() if math.isfinite(value)}, counters.step)
 
 
 def leave_dynamics(folder: RunFolder, epoch: EpochFrame) -> None:

@@ -31,6 +31,7 @@ from ftft_core.suites import Split, Suite, TokenisedSplit, read_suite, tokenise
 from ftft_core.training.batches import BatchOrder
 from ftft_core.training.checkpoint import TrainingParts
 from ftft_core.training.orders import ORDERS
+from ftft_core.training.tracking import make_trackers
 
 _MOST_EPOCHS_BY_FLOPS = 10_000
 """A budget in FLOPs is walked through step by step; past this many epochs it is a slip of the pen."""
@@ -107,7 +108,7 @@ def prepare(folder: RunFolder) -> Setup:
         )
     # What is wrong with the model itself is said before what follows from it.
     count_layers(config.model, config.layers)
-    accelerator = make_accelerator(config.training.precision)
+    accelerator = make_accelerator(config.training.precision, trackers=make_trackers(folder, config))
     tokenizer = load_tokenizer(config.model)
     # The head is drawn from the seed, alike on every process; dropout then differs from process to process.
     seed_everything(config.seed)

@@ -58,6 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "gradient_clip_norm": f"{TRAINING.gradient_clip_norm:g}",
     "checkpoint_seconds": TRAINING.checkpoint_seconds,
     "snapshots": DEFAULT_SNAPSHOTS,
+    "trackers": [],
     "name": "",
 }
 """What the form holds when it is first seen, by field; None of `subset` is all training examples."""
@@ -209,6 +210,7 @@ def read_form(
     training = {
         name: said[name] for name in ("batch_size", "precision", "max_length", "checkpoint_seconds", "snapshots")
     }
+    training["trackers"] = list(said["trackers"])
     training |= {name: _number(said[name]) for name in NUMBER_FIELDS}
     stop = {"stop": said["stop"]}
     stop |= {name: said[name] for name in STOP_FIELDS if name in STOP_DEFAULTS.get(str(said["stop"]), {})}
@@ -246,6 +248,8 @@ def form_of(config: RunConfig) -> dict[str, Any]:
     for name, value in config.training:
         if name in NUMBER_FIELDS:
             values[name] = "" if value is None else f"{value:g}"
+        elif name == "trackers":
+            values[name] = list(value)
         elif name in values:
             values[name] = value
     return values

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from ftft_core.config import PRECISIONS, STOPS, RunConfig
+from ftft_core.config import PRECISIONS, STOPS, TRACKERS, RunConfig
 from ftft_core.methods import GUIDED_METHODS, METHODS, REFERENCE_METHODS
 from ftft_core.ui import planning, reads
 from ftft_core.ui.frame import as_text
@@ -41,6 +41,7 @@ WANTED = "fine_tune.subset"
 FILLED = "ft.filled"
 TO_FILL = "ft.to_fill"
 BY_SUBSET = "ft.by_subset"
+LOG_HELP = "Trackers that the run is logged to as well; their packages have to be installed."
 SEEDS_HELP = "How many, such as 3: the next seeds that no such run has yet. Or which: 0-4, or 0, 2, 7, or seed 7."
 
 
@@ -89,7 +90,7 @@ def draw_form(offered: Offered) -> None:
     _draw_model()
     _draw_data(offered)
     _draw_amount(offered)
-    with st.expander("More: learning rate, batch, length, precision, name"):
+    with st.expander("More: learning rate, batch, length, precision, name, trackers"):
         _draw_more(offered)
     values = {field: st.session_state.get(KEY + field, default) for field, default in planning.DEFAULTS.items()}
     values |= {field: values[field] or None for field in CHOICES}
@@ -297,6 +298,7 @@ def _draw_more(offered: Offered) -> None:
         one.number_input("ERM's epochs", 0.01, 1e6, step=1.0, format="%g", key=KEY + "full_epochs", **held)
     left, right = st.columns(2)
     left.text_input("Name", key=KEY + "name", placeholder="made from method, model and seed", max_chars=90, **held)
+    right.multiselect("Log to", list(TRACKERS), key=KEY + "trackers", placeholder="no tracker", help=LOG_HELP, **held)
     subset = offered.subset(st.session_state[KEY + "subset"])
     if st.session_state[KEY + "method"] in REFERENCE_METHODS - GUIDED_METHODS and _has_source(subset):
         _draw_reference(offered, right)

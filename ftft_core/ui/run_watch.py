@@ -85,6 +85,10 @@ def _draw_curves(run_id: str, curves: pd.DataFrame, progress: RunProgress) -> No
         live_chart(figure, key=f"run-scores-{run_id}", words=f"{words}, by optimizer step")
 
 
+def _several(value: object) -> object:
+    return " and ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
 def _kept(run: Run, progress: RunProgress) -> Iterator[tuple[str, str]]:
     """Give name and value of all that is known about a run."""
     config = RunConfig.model_validate_json(str(run["config"])) if _known(run["config"]) else None
@@ -96,7 +100,7 @@ def _kept(run: Run, progress: RunProgress) -> Iterator[tuple[str, str]]:
         yield "Budget", budget.replace("_", " ")
         if config.stop is not None:
             yield "Stop", ", ".join(f"{name} {value}" for name, value in config.stop_values.items()).replace("_", " ")
-        training = ", ".join(f"{name} {value}" for name, value in config.training if value is not None)
+        training = ", ".join(f"{name} {_several(value)}" for name, value in config.training if value not in (None, ()))
         yield "Training", training.replace("_", " ")
     yield "Seed", str(run["seed"])
     yield "Model", f"{run['model']}, {run['num_layers']} layers"

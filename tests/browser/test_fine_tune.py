@@ -43,11 +43,11 @@ def open_tab(person: Any, app: App, address: str | None = None) -> Any:
     return tab
 
 
-def wait_until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
+def wait_until(happened: Callable[[], object], *, seconds: float = SECONDS, pause: float = 0.1) -> None:
+    deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def stop_all(workspace: Workspace) -> None:

@@ -71,6 +71,14 @@ def test_a_run_is_repeated_with_what_is_given_changed(ask: Ask, workspace: Works
     again = workspace.config_of(answer["run_id"])
     assert (again.seed, again.training.gradient_clip_norm) == (9, None)
     assert (again.subset, again.reference, again.budget) == (given.subset, given.reference, given.budget)
+    logged = ask("train", "--like", "ftft-0", "--tracker", "tensorboard", "--seed", 8, "--detach").json["run_id"]
+    assert workspace.config_of(logged).training.trackers == ("tensorboard",)
+    like = ask("train", "--like", logged, "--seed", 7, "--detach").json["run_id"]
+    assert workspace.config_of(like).training.trackers == ("tensorboard",)
+    unlogged = ask("train", "--like", logged, "--tracker", "none", "--seed", 6, "--detach").json["run_id"]
+    assert workspace.config_of(unlogged).training.trackers == ()
+    refused = ask("train", "--like", logged, "--tracker", "mlflow", "--tracker", "tensorbord").failed()
+    assert "There is no tracker 'tensorbord' (known: wandb, mlflow, tensorboard, trackio)" in refused
     plain = ask("train", "--like", "ftft-0", "--subset", "none", "--method", "erm", "--name", "plain", "--detach").json
     assert plain["name"] == "plain"
     assert workspace.run("plain")["subset"] is None

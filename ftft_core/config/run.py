@@ -1,20 +1,17 @@
-"""Validated configuration, one docstring per field.
-
-Every kind of configuration is a frozen pydantic model that refuses unknown keys. `parse` turns what a user wrote
-into one, and reports all problems of one input together. The command line makes its flags and their help from
-the same fields. A suite's spec lives in `suites`, a recipe in `experiments`; both derive from `Config`.
-"""
+"""What a run is: what it trains on, how it is optimised, how long, and when it stops; one docstring per field."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import pydantic
 from pydantic import Field, model_validator
 
-from ftft_core.errors import InputError, one_of, unknown
+from ftft_core.config.parsing import Config
+from ftft_core.config.trackers import TRACKERS
+from ftft_core.errors import unknown
 from ftft_core.methods import METHODS as ALL_METHODS
 
 Precision = str
@@ -36,15 +33,6 @@ MOST = 10**9
 MOST_EPOCHS = 10**6
 MOST_LAYERS = 10**4
 """Counts past these are slips of the pen; the database could not hold some of them."""
-
-
-class Config(pydantic.BaseModel):
-    """Base of all configuration: immutable, and unknown keys are errors."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 class TrainingConfig(Config):
@@ -77,6 +65,23 @@ class TrainingConfig(Config):
     snapshots: int | None = Field(default=None, ge=1, le=1000)
     """Looks at the test splits while it trains, evenly spread, on at most 256 examples of each; to be watched alone:
     nothing is decided by them, and they change nothing. None when left out."""
+
+    trackers: tuple[str, ...] = ()
+    """What the run is logged to as well: wandb, mlflow, tensorboard, trackio, or several. It changes nothing in the
+    run; TensorBoard's files lie in the run's folder. None when left out."""
+
+    @pydantic.field_validator("trackers", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return () if value is None else (value,) if isinstance(value, str) else value
+
+    @pydantic.field_validator("trackers")
+    @classmethod
+    def _known_trackers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        strange = [unknown("tracker", name, TRACKERS) for name in value if name not in TRACKERS]
+        if strange:
+            raise ValueError(" ".join(strange))
+        return tuple(dict.fromkeys(value))
 
     @pydantic.field_validator("precision")
     @classmethod
@@ -291,110 +296,3 @@ class RunConfig(StopConfig):
                 "ends before; give at least 1, or leave error_pass out"
             )
         return self
-
-
-def parse(config_class: type[ConfigT], values: object, *, what: str, error: type[InputError] = InputError) -> ConfigT:
-    """Make a `config_class` from what a user wrote.
-
-    :param what: names the input in the message, such as a path.
-    :raises InputError: (or the given subclass) with one problem for every field that is wrong.
-    """
-    if not isinstance(values, Mapping):
-        raise error(f"{what} must be a mapping of keys to values; received {_shown(values)}.")
-    try:
-        return config_class.model_validate(dict(values))
-    except pydantic.ValidationError as failure:
-        problems = [_word_problem(config_class, detail) for detail in failure.errors() if not _is_echo(detail)]
-        raise error(f"{what} has {len(problems)} problem{'s' * (len(problems) != 1)}.", problems) from None
-
-
-def _word_problem(config_class: type[Config], detail: Any) -> str:
-    """One sentence for one of pydantic's error records."""
-    path = ".".join(str(part) for part in detail["loc"])
-    received = _shown(detail["input"])
-    match detail["type"]:
-        case "extra_forbidden":
-            return f"{path}: unknown key. Known keys: {one_of(_fields_at(config_class, detail['loc'][:-1]), limit=30)}."
-        case "missing":
-            return f"{path}: is required, but missing."
-        case "value_error":
-            message = str(detail["ctx"]["error"])
-            return f"{path}: {message}" if path else message[:1].upper() + message[1:]
-        case kind if kind.startswith(("int_", "float_", "bool_")) or kind in {"int_type", "float_type", "bool_type"}:
-            wanted = {"int": "a whole number", "float": "a number", "bool": "true or false"}[kind.partition("_")[0]]
-            return f"{path}: received {received}; it must be {wanted}."
-        case "string_pattern_mismatch":
-            return (
-                f"{path}: received {received}; it must be letters, digits, dots, underscores and hyphens, the first a "
-                "letter or a digit, at most 100."
-            )
-        case "tuple_type" | "list_type":
-            return f"{path}: received {received}; it must be a list."
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return f"{path}: received {received}; it must be a mapping of keys to values."
-        case "string_type":
-            return f"{path}: received {received}; it must be text."
-        case "string_too_short":
-            return f"{path}: is empty; it must hold at least {detail['ctx']['min_length']} character."
-        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            (bound,) = detail["ctx"].values()
-            word = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}[next(iter(detail["ctx"]))]
-            return f"{path}: received {received}; it must be {word} {_in_digits(bound)}."
-        case "too_short" | "too_long":
-            (bound,) = (value for key, value in detail["ctx"].items() if key in {"min_length", "max_length"})
-            word = "at least" if detail["type"] == "too_short" else "at most"
-            return f"{path}: received {received}; it must hold {word} {bound:,} item{'s' * (bound != 1)}."
-        case "literal_error" | "union_tag_invalid":
-            allowed = detail["ctx"].get("expected") or detail["ctx"]["expected_tags"]
-            return f"{path}: received {received}; it must be {allowed}."
-        case "union_tag_not_found":
-            return f"{path}: received {received}; it must say which {detail['ctx']['discriminator']} it is of."
-        case "finite_number":
-            return f"{path}: received {received}; it must be a finite number."
-        case _:
-            return f"{path}: {_sentence(detail['msg'])} Received {received}."
-
-
-def _fields_at(config_class: type[Config], location: tuple[Any, ...]) -> list[str]:
-    """Names of the fields of the model that stands at `location` within `config_class`.
-
-    In a union, pydantic puts the word that told its models apart into the location.
-    """
-    current: list[Any] = [config_class]
-    for part in location:
-        nested = [
-            kind
-            for model in current
-            if part in model.model_fields
-            for kind in _kinds_in(model.model_fields[part].annotation)
-            if hasattr(kind, "model_fields")
-        ]
-        named = [model for model in current if any(field.default == part for field in model.model_fields.values())]
-        current = nested or named or current
-    # What a model inherits comes last.
-    return sorted(current[0].model_fields, key=lambda name: name not in current[0].__annotations__)
-
-
-def _kinds_in(annotation: Any) -> list[Any]:
-    arguments = getattr(annotation, "__args__", ())
-    return [annotation] if not arguments else [kind for argument in arguments for kind in _kinds_in(argument)]
-
-
-def _is_echo(detail: Any) -> bool:
-    """Whether a list counts as too short only because what is wrong in it was left out of the count."""
-    if detail["type"] != "too_short" or not isinstance(detail["input"], list | tuple):
-        return False
-    return len(detail["input"]) >= int(detail["ctx"]["min_length"])
-
-
-def _in_digits(bound: float) -> str:
-    return f"{int(bound):,}" if abs(bound) < 1e15 and bound == int(bound) else f"{bound:g}"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _sentence(message: str) -> str:
-    return message if message.endswith(".") else message + "."
