@@ -1,7 +1,8 @@
 """The app itself is killed, with a page open on it: a run that it started goes on, and nothing is lost or doubled.
 
 What is killed is `ftft serve` with all that belongs to it, as a session that is closed or a machine short of memory
-would do it. `FTFT_KILLS` says how many times; once in each test when it says nothing. The moments are drawn from `FTFT_KILLS_SEED`.
+would do it. `FTFT_KILLS` says how many times; once in each test when it says nothing. The moments are drawn from
+`FTFT_KILLS_SEED`.
 """
 
 from __future__ import annotations
