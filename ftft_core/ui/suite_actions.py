@@ -16,7 +16,7 @@ from ftft_core.errors import FTFTError, InputError, NameTakenError, NotFoundErro
 from ftft_core.experiments import prepare_demo
 from ftft_core.suites import SpecText, load_suite, read_spec
 from ftft_core.suites.spec import folder_problem
-from ftft_core.ui.frame import CHOSEN, Chosen
+from ftft_core.ui.frame import CHOSEN, Chosen, page_address
 from ftft_core.ui.reads import open_workspace
 
 STATE = "ftft.suites"
@@ -120,6 +120,7 @@ def remove(suite: str) -> None:
     kept = state()
     kept.said.append(f"Suite {suite} was removed.")
     kept.shown = None
+    page_address("suites").clear()  # its split; the next suite begins at its first
 
 
 def name_of_lost_suite(suites: list[str]) -> str | None:

@@ -38,6 +38,7 @@ CSS = """
   overflow-wrap: anywhere; }
 .ftft-one { max-height: 372px; overflow: auto; }
 .ftft-one .ftft-detail { max-height: none; }
+.st-key-suites-examples [data-testid="stElementToolbar"] { display: none; }
 """
 
 ROLES = {
