@@ -147,7 +147,7 @@ def test_a_spec_is_read_from_standard_input(bare: Ask, spec: Path, monkeypatch: 
 
 def test_examples_of_a_split_are_searched_and_shown(ask: Ask) -> None:
     found = ask("suite", "examples", "toy", "far", "--search", "number 1", "--label", "no", "--limit", "2").json
-    assert (found["total"], [row["example_id"] for row in found["examples"]]) == (7, ["1", "10"])
+    assert (found["total"], [row["example_id"] for row in found["examples"]]) == (8, ["1", "10"])
     assert "There is no split 'near'" in ask("suite", "examples", "toy", "near").failed()
 
 
