@@ -53,7 +53,7 @@ def test_every_page_opens(app, name):
     assert not page.error
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", PAGES[1:])  # the first is a form: test_pages_suites
 def test_an_empty_workspace_says_the_one_step_that_fills_a_page(empty_app, name):
     page = open_page(empty_app, name)
     assert not page.exception

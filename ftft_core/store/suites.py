@@ -70,20 +70,28 @@ def remove_suite(connection: Connection, name: str) -> None:
 
     :raises InputError: when runs or subsets of it exist.
     """
-    suite_no = find_suite(connection, name)
-    users = connection.execute(
+    users = suite_users(connection, name)
+    if users:
+        raise InputError(f"Suite '{name}' is in use and was not removed; remove what uses it first.", users)
+    delete_suite(connection, find_suite(connection, name))
+
+
+def suite_users(connection: Connection, name: str) -> list[str]:
+    """Name what keeps a suite from being removed: its runs, those in the trash too, and its subsets."""
+    rows = connection.execute(
         "SELECT 'run ' || name FROM base.runs WHERE suite_no = $1"
         " UNION ALL SELECT 'removed run ' || name || ' (`ftft runs purge ' || run_id || '` deletes it for good)'"
         " FROM base.all_runs WHERE suite_no = $1 AND removed_at IS NOT NULL"
         " UNION ALL SELECT 'subset ' || name FROM base.subsets WHERE suite_no = $1 AND removed_at IS NULL",
-        [suite_no],
+        [find_suite(connection, name)],
     ).fetchall()
-    if users:
-        raise InputError(
-            f"Suite '{name}' is in use and was not removed; remove what uses it first.",
-            [str(user) for (user,) in users],
-        )
-    delete_suite(connection, suite_no)
+    return [str(user) for (user,) in rows]
+
+
+def is_kept(connection: Connection, fingerprint: str) -> bool:
+    """Return whether a suite of this content is kept, one that is hidden until its run is restored too."""
+    row = fetch_first(connection, "SELECT 1 FROM base.all_suites WHERE fingerprint = ? LIMIT 1", [fingerprint])
+    return row is not None
 
 
 def delete_suite(connection: Connection, suite_no: int) -> None:

@@ -20,7 +20,7 @@ Owns no training and no database: a suite is data, checked.
 from ftft_core.suites.canonical import count_examples, iterate_texts, read_suite, write_suite
 from ftft_core.suites.loading import load_suite
 from ftft_core.suites.sample import build_sample_suite
-from ftft_core.suites.spec import SuiteSpec, read_spec
+from ftft_core.suites.spec import SpecText, SuiteSpec, read_spec
 from ftft_core.suites.suite import COLUMNS, DEV, IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, ROLES, TRAIN, Split, Suite
 from ftft_core.suites.tokenising import TokenisedSplit, tokenise
 
@@ -31,6 +31,7 @@ __all__ = [
     "OUT_OF_DISTRIBUTION",
     "ROLES",
     "TRAIN",
+    "SpecText",
     "Split",
     "Suite",
     "SuiteSpec",

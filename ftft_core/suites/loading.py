@@ -5,7 +5,7 @@ Owns the order of the steps. Reading is `reading`, cells are `columns`, checks a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ftft_core.errors import SuiteError
 from ftft_core.suites import columns, fingerprints, validation
 from ftft_core.suites.problems import Problems
 from ftft_core.suites.reading import Table, read_source, table_of_frame
-from ftft_core.suites.spec import DevSpec, SourceSpec, SuiteSpec, TestSourceSpec, read_spec
+from ftft_core.suites.spec import DevSpec, SourceSpec, SpecText, SuiteSpec, TestSourceSpec, read_spec
 from ftft_core.suites.suite import COLUMNS, DEV, IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, TRAIN, Split, Suite, name_problem
 
 
@@ -36,25 +36,43 @@ class _Raw:
     label_map: dict[str, tuple[str, ...]] | None
 
 
-def load_suite(name: str, spec_path: str | Path, *, drop_leaked: bool = False) -> Suite:
+def load_suite(
+    name: str,
+    spec: str | Path | SpecText,
+    *,
+    drop_leaked: bool = False,
+    on_step: Callable[[str], None] | None = None,
+) -> Suite:
     """Read a suite from its spec.
 
     :param name: under which the workspace will know it.
-    :param spec_path: a YAML file; the paths in it are relative to its folder.
+    :param spec: a YAML file, the paths in which are relative to its folder; or the text of one.
     :param drop_leaked: take texts that also stand in another split out of training; a warning says how many.
+    :param on_step: is told in words what is done next.
     :raises SuiteError: with every problem of the spec, or else with every problem of all files.
     """
-    path = Path(spec_path)
+    given = spec if isinstance(spec, SpecText) else Path(spec)
+    tell = on_step or _tell_nobody
     problems = Problems()
     _check_name(name, problems)
     try:
-        spec = read_spec(path)
+        read = read_spec(given)
     except SuiteError as failure:
         if problems:
             raise SuiteError(failure.message, [*problems.sentences, *failure.problems]) from None
         raise
-    raws = [_read(spec, split, role, source, path.parent, problems) for split, role, source in _sources(spec)]
-    return _assemble(name, raws, spec.dev, spec.labels, problems, drop_leaked=drop_leaked)
+    folder = given.folder if isinstance(given, SpecText) else given.parent
+    sources = _sources(read)
+    raws = []
+    for number, (split, role, source) in enumerate(sources, start=1):
+        tell(f"Reading {source.file} ({number} of {len(sources)})")
+        raws.append(_read(read, split, role, source, folder, problems))
+    tell(f"Checking {sum(raw.table.num_rows for raw in raws if raw.table is not None):,} examples")
+    return _assemble(name, raws, read.dev, read.labels, problems, drop_leaked=drop_leaked)
+
+
+def _tell_nobody(step: str) -> None:
+    """Let a step pass in silence."""
 
 
 def suite_from_frames(

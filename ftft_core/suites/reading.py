@@ -57,8 +57,12 @@ def read_source(source: str, folder: Path, wanted: Sequence[str], problems: Prob
         return None
     try:
         path = folder / Path(location).expanduser()
+        path.exists()  # a name may be longer than any file's, or in a folder that others may not look into
     except RuntimeError as failure:  # `~nobody`
         problems.add(f"{source}: {_first_line(failure)}")
+        return None
+    except OSError as failure:
+        problems.add(f"{source}: the file cannot be read: {failure.strerror or failure}.")
         return None
     if location.startswith(HUB_PREFIX) and not _HUB_NAME.fullmatch(location.removeprefix(HUB_PREFIX)):
         problems.add(f"{source}: a data set on the hub is written {HUB_PREFIX}owner/name?split=train.")

@@ -8,6 +8,7 @@ numbers; only `null` and `~` are null.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,9 @@ def _as_source(value: object) -> object:
 def _as_mapping(value: object) -> object:
     return {} if value is None else value
 
+
+MAX_NODES = 100_000
+"""Values that a spec may unfold to: ten lines of nested aliases can stand for more than a memory holds."""
 
 Column = Annotated[str, Field(min_length=1)]
 LabelName = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
@@ -168,25 +172,86 @@ def split_name_problems(in_distribution: list[str], out_of_distribution: list[st
     return problems
 
 
-def read_spec(path: Path) -> SuiteSpec:
-    """Read a spec from its YAML file.
+@dataclass(frozen=True)
+class SpecText:
+    """A spec that stands in no file."""
+
+    text: str
+    """Its YAML."""
+
+    folder: Path
+    """What the paths in it are relative to."""
+
+
+def read_spec(source: Path | SpecText) -> SuiteSpec:
+    """Read a spec from its YAML file, or from its text.
 
     :raises SuiteError: the file is missing or no YAML, or with one problem for every field that is wrong.
     """
+    if isinstance(source, SpecText):
+        problem = folder_problem(source.folder)
+        if problem:
+            raise SuiteError(problem)
+        if not source.text.strip():
+            raise SuiteError("The spec is empty; write at least text, label, train and dev, each with a colon.")
+        return _parse(source.text, "The spec", "The spec")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = source.read_text(encoding="utf-8-sig")
     except OSError as failure:
-        raise SuiteError(f"The spec {path} cannot be read: {failure.strerror or failure}.") from None
+        raise SuiteError(f"The spec {source} cannot be read: {failure.strerror or failure}.") from None
     except UnicodeDecodeError:
-        raise SuiteError(f"The spec {path} is not UTF-8 text; save it as UTF-8.") from None
+        raise SuiteError(f"The spec {source} is not UTF-8 text; save it as UTF-8.") from None
     except ValueError:
-        raise SuiteError(f"The spec {str(path)!r} cannot be read: a path holds no NUL character.") from None
+        raise SuiteError(f"The spec {str(source)!r} cannot be read: a path holds no NUL character.") from None
+    return _parse(text, f"The spec {source}", f"The spec {source.name}")
+
+
+def folder_problem(folder: Path) -> str | None:
+    """One sentence if paths cannot be relative to `folder`, else None."""
     try:
-        values = yaml.load(text, Loader=_SpecLoader)
+        if folder.is_dir():
+            return None
+        said = "is a file" if folder.exists() else "does not exist"
+    except (OSError, ValueError) as failure:
+        said = f"cannot be read ({getattr(failure, 'strerror', None) or failure})"
+    return f"The folder {str(folder)!r} {said}; give the folder that the paths in the spec are relative to."
+
+
+def _parse(text: str, place: str, name: str) -> SuiteSpec:
+    try:
+        values = _load(text)
     except yaml.YAMLError as failure:
         said = " ".join(str(failure).split())
-        raise SuiteError(f"The spec {path} is not valid YAML: {said}") from None
-    return parse(SuiteSpec, values, what=f"The spec {path.name}", error=SuiteError)
+        raise SuiteError(f"{place} is not valid YAML: {said}") from None
+    except RecursionError:
+        raise SuiteError(f"{place} is nested too deeply; a spec has lists within keys, and nothing deeper.") from None
+    return parse(SuiteSpec, values, what=name, error=SuiteError)
+
+
+def _load(text: str) -> Any:
+    loader = _SpecLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _num_nodes(node, {}) > MAX_NODES:
+            raise yaml.YAMLError(f"its aliases (*name) unfold to more than {MAX_NODES:,} values; write them out")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _num_nodes(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the values that a node unfolds to; one that stands within itself is more than any number."""
+    if id(node) not in known:
+        known[id(node)] = MAX_NODES + 1  # while its parts are counted
+        parts: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            parts = node.value
+        known[id(node)] = 1 + sum(_num_nodes(part, known) for part in parts)
+    return known[id(node)]
 
 
 class _SpecLoader(yaml.SafeLoader):

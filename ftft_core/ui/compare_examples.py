@@ -130,7 +130,7 @@ def _text_cell(row: dict[str, Any], suite: str) -> str:
         f'<div class="text"><bdi>{html.escape(_cut(str(text)))}</bdi></div>' for text in texts if isinstance(text, str)
     )
     link = ""
-    if isinstance(row["training_id"], str) and (run := _run_with_map(suite)) is not None:
+    if isinstance(row["training_id"], str) and (run := run_with_map(suite)) is not None:
         address = urlencode({"suite": suite, "run": run, "example": row["training_id"]})
         link = (
             f'<a href="data_map?{html.escape(address)}" target="_self">'
@@ -156,7 +156,7 @@ def _prediction_cell(row: dict[str, Any], side: str, colour: str) -> str:
     )
 
 
-def _run_with_map(suite: str) -> str | None:
+def run_with_map(suite: str) -> str | None:
     """Return the run on whose map an example is shown: the picked one if it has a map, else the first with one."""
     picked = chosen().run
     listed = reads.runs(suite)

@@ -155,7 +155,7 @@ class Neighbours(Suites, Runs):
     def remove_suite(self, name: str) -> None:
         """Forget a suite; refused while runs or subsets use it. A process that embeds it is stopped."""
         folder = NeighboursFolder(self.folder / "suites" / self.suite_facts(name)["fingerprint"])
-        if folder.state().status == "running":
+        if folder.state().status == "running" and not self.suite_users(name):
             cancel(folder)
         super().remove_suite(name)
 

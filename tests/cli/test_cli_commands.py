@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,19 @@ def test_suites_are_added_shown_and_removed(bare: Ask, spec: Path) -> None:
     assert bare("suite", "remove", "reviews", "--json").json == {"removed": "reviews"}
     assert "There is no suite 'reviews'" in bare("suite", "show", "reviews", "--json").failed()
     assert bare("suite", "add", "reviews", spec, "--json").exit_code == 0
+
+
+def test_a_spec_is_read_from_standard_input(bare: Ask, spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = spec.read_text(encoding="utf-8")
+    for folder, exit_code in ((spec.parent / "nowhere", 2), (spec.parent, 0)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        assert bare("suite", "add", "reviews", "-", "--folder", folder, "--json").exit_code == exit_code
+
+
+def test_examples_of_a_split_are_searched_and_shown(ask: Ask) -> None:
+    found = ask("suite", "examples", "toy", "far", "--search", "number 1", "--label", "no", "--limit", "2").json
+    assert (found["total"], [row["example_id"] for row in found["examples"]]) == (8, ["1", "10"])
+    assert "There is no split 'near'" in ask("suite", "examples", "toy", "near").failed()
 
 
 def test_a_bad_spec_is_told_with_all_its_problems(bare: Ask, tmp_path: Path) -> None:
