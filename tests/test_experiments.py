@@ -415,7 +415,7 @@ def test_a_stopped_experiment_goes_on_and_its_costs_match(ftft: CommandLine, tmp
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
 
-    command = [sys.executable, "-m", "ftft_core", "experiment", str(path), "--json"]
+    command = [sys.executable, "-m", "ftft_core", "experiment", str(path), "--no-warm-up", "--json"]
     with subprocess.Popen(command, env=environment(folder), stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not any((run / "progress.json").exists() for run in (folder / "runs").iterdir()):
@@ -432,7 +432,7 @@ def test_a_stopped_experiment_goes_on_and_its_costs_match(ftft: CommandLine, tmp
         assert time.monotonic() < deadline, "no process may be left"
         time.sleep(0.2)
 
-    answer = ftft("experiment", path, "--json", timeout=DEADLINE_SECONDS)
+    answer = ftft("experiment", path, "--no-warm-up", "--json", timeout=DEADLINE_SECONDS)
     assert answer.exit_code == 0, answer.stdout
     assert set(answer.json) == {"suite", "runs"}
     assert [run["status"] for run in answer.json["runs"]] == ["finished"] * 3

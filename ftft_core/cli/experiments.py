@@ -74,9 +74,14 @@ def demo(settings: Settings, detach: bool) -> None:
 @cli.command("experiment")
 @click.argument("recipe")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, or all that speaks against it; start nothing.")
+@click.option(
+    "--warm-up/--no-warm-up",
+    default=True,
+    help="Take a few steps to measure what runs take, where no earlier ones tell; once for the same settings.",
+)
 @detach_option
 @pass_settings
-def experiment(settings: Settings, recipe: str, dry_run: bool, detach: bool) -> None:
+def experiment(settings: Settings, recipe: str, dry_run: bool, warm_up: bool, detach: bool) -> None:
     """Run the methods and seeds of RECIPE (a YAML file), only what is missing.
 
     Before it starts it says how many runs there are and are missing, their FLOPs, and about how long they take.
@@ -88,7 +93,8 @@ def experiment(settings: Settings, recipe: str, dry_run: bool, detach: bool) -> 
         count = len(plan.problems)
         raise InputError(f"The recipe {recipe} has {count} problem{'s' * (count != 1)}.", plan.problems)
     refuse(plan)
-    plan = measured(workspace, parsed, plan)
+    if warm_up:
+        plan = measured(workspace, parsed, plan)
     if dry_run:
         _print_plan(settings, plan)
     elif detach:

@@ -130,4 +130,5 @@ def _random_cosine(embeddings: NDArray[np.float16]) -> float | None:
         np.einsum("nd,nd->n", embeddings[a].astype(np.float32), embeddings[b].astype(np.float32))
         for a, b in zip(np.array_split(first, 10), np.array_split(second, 10), strict=True)
     ]
-    return float(np.quantile(np.concatenate(products), 0.999))
+    # Unit vectors in half precision: the product of two that are the same may be a little over 1.
+    return float(np.quantile(np.concatenate(products).clip(-1, 1), 0.999))

@@ -37,7 +37,7 @@ NUM_KILLS = int(os.environ.get("FTFT_KILLS", "1"))
 NUM_STARTS = max(1, NUM_KILLS // 4)
 """A run that outlives the app takes longer than a click."""
 SEED = int(os.environ.get("FTFT_KILLS_SEED", "0"))
-EPOCHS, STEPS_PER_EPOCH = 20, 30
+EPOCHS, STEPS_PER_EPOCH = 12, 30
 VIEWS = ("dynamics", "data_map", "predictions", "scores")
 JOINED = ["1", "2", "3", "4", "9"]
 
