@@ -73,6 +73,7 @@ def started(workspace):
 
 def test_what_is_there_and_what_is_missing_is_said_with_its_price_before_it_starts(workspace):
     page = open_page()
+    page.pills(key="ex_methods").set_value(["erm", "ftft", "random"]).run()
     page.number_input(key="ex_epochs").set_value(4.0).run()
     said = written(page)
     assert "4 runs, 2 of them finished already, 2 to do: 1.5 GFLOP, about 8.8 seconds" in said  # 22 steps
@@ -108,7 +109,7 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_starts(workspace):
 def test_methods_need_what_they_need(workspace):
     page = open_page()
     page.button(key="ex_drop_0").click().run()
-    assert "A reference_model is needed by ftft, but missing" in written(page)
+    assert "A reference_model is needed by erm_matched, ftft, but missing" in written(page)
     page.button(key="ex_add").click().run()
     assert not page.button(key="ex_start").disabled
 
@@ -118,8 +119,9 @@ def test_form_and_yaml_are_two_views_of_one_recipe(workspace):
     page.text_input(key="ex_seeds").set_value("0-2").run()
     page.segmented_control(key="ex_mode").set_value("YAML").run()
     recipe = yaml.safe_load(page.text_area(key="ex_yaml").value)
-    assert (recipe["suite"], recipe["seeds"], recipe["methods"]) == ("toy", [0, 1, 2], ["erm", "ftft", "random"])
-    assert "12 runs" in written(page)
+    assert (recipe["suite"], recipe["seeds"]) == ("toy", [0, 1, 2])
+    assert recipe["methods"] == ["erm", "erm_matched", "ftft", "random"]
+    assert "15 runs" in written(page)
 
     page.text_area(key="ex_yaml").set_value(
         "suite: toy\nmain_model: {model: nowhere}\nmethods: [magic]\nepochs: x"

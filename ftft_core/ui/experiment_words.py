@@ -19,7 +19,7 @@ TRAINING = TrainingConfig()
 DEFAULTS: dict[str, Any] = {
     "model": None,
     "layers": None,
-    "methods": ["erm", "ftft", "random"],
+    "methods": ["erm", "erm_matched", "ftft", "random"],
     "fraction": "1/3",
     "seeds": "1",
     "unit": "epochs",
