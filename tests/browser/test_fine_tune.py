@@ -15,7 +15,7 @@ from ftft_core.workspace import Workspace
 from tests.browser.conftest import SECONDS, App, running_app
 from tests.conftest import write_suite_files
 
-EPOCHS = 40
+EPOCHS = 60
 """Long enough to be watched and interrupted, short enough to be waited for."""
 
 
