@@ -23,7 +23,7 @@ methods: [ftft, erm]
 max_steps: 12
 training: {{batch_size: 16, learning_rate: 1.0e-3}}
 """
-STEPS = 3000
+STEPS = 5000
 """Of the reference: long enough to be left and stopped."""
 
 
