@@ -29,6 +29,9 @@ Watch = Callable[[Sequence[PlannedRun]], None]
 """Is shown the plan, over and over, while it is worked off."""
 
 _POLL_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 2.0
+_PAUSES_PER_LOOK = 20
+"""How much longer than a look the pause after it is: looking at many runs takes time that their training needs."""
 _CHANGE_NOTHING = ("checkpoint_seconds", "snapshots", "trackers")
 """Fields of training that have no part in what comes of a run."""
 
@@ -56,6 +59,7 @@ def run_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, watch
     started: set[str] = set()
     seen: object = None
     while True:
+        began = time.monotonic()
         # Files are looked at often, the database only when something happened.
         looks = _looks(workspace, planned)
         if looks != seen:
@@ -69,7 +73,8 @@ def run_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, watch
         watch(planned)
         if all(run.status in {"finished", "skipped"} or _has_failed(run, started) for run in planned):
             break
-        time.sleep(_POLL_SECONDS)
+        pause = _PAUSES_PER_LOOK * (time.monotonic() - began)
+        time.sleep(min(max(_POLL_SECONDS, pause), _LONGEST_PAUSE_SECONDS))
     failed = [run for run in planned if run.status != "finished"]
     if failed:
         raise RunError(

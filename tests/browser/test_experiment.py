@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from ftft_core import experiments
+from ftft_core.run_folder import RunFolder
 from ftft_core.workspace import Workspace
 from tests.browser.conftest import App, running_app
 from tests.browser.test_fine_tune import wait_until
 from tests.conftest import write_suite_files
+from tests.holding import holding
 
 RECIPE = """\
 suite: reviews
@@ -23,8 +25,8 @@ methods: [ftft, erm]
 max_steps: 12
 training: {{batch_size: 16, learning_rate: 1.0e-3}}
 """
-STEPS = 5000
-"""Of the reference: long enough to be left and stopped."""
+STEPS = 300
+"""Of the reference, which is held while it is left and stopped."""
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,17 @@ def app(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]
 
 def state_of(tab: Any) -> Any:
     return tab.locator(".ftft-experiment")
+
+
+def reference_of(workspace: Workspace) -> RunFolder:
+    """Give the folder of the only reference run, once there is one."""
+
+    def found() -> list[str]:
+        runs = workspace.runs()
+        return list(runs.loc[runs["method"] == "reference", "run_id"])
+
+    wait_until(found)
+    return workspace.run_folder(found()[0])
 
 
 def test_an_experiment_is_started_left_stopped_gone_on_with_and_compared(
@@ -68,13 +81,16 @@ def test_an_experiment_is_started_left_stopped_gone_on_with_and_compared(
     state_of(tab).get_by_text("Under way").wait_for()
     tab.locator(".ftft-planned", has_text=re.compile("^after reference")).wait_for()
     tab.wait_for_url(re.compile("experiment=e[0-9a-f]{8}"))
-    tab.close()
-    tab = person.new_page()
-    tab.goto(f"{app.address}/fine_tune")
-    tab.locator('[class*="st-key-ex-open-e"] button').click()
-    tab.locator(".ftft-run .how", has_text=re.compile("left")).first.wait_for(timeout=240_000)
-    tab.get_by_role("button", name="Stop", exact=True).click()
-    state_of(tab).get_by_text("Stopped: each run left a checkpoint").wait_for(timeout=240_000)
+    with holding(reference_of(app.workspace)) as held:
+        tab.close()
+        tab = person.new_page()
+        tab.goto(f"{app.address}/fine_tune")
+        tab.locator('[class*="st-key-ex-open-e"] button').click()
+        tab.locator(".ftft-run .how", has_text=re.compile("left")).first.wait_for()
+        tab.get_by_role("button", name="Stop", exact=True).first.click()  # its line has one, and its page
+        state_of(tab).get_by_text("Stopping").first.wait_for()
+        held.let_go()
+        state_of(tab).get_by_text("Stopped: each run left a checkpoint").wait_for(timeout=240_000)
     (stopped,) = experiments.experiments(app.workspace)
     assert stopped.status == "stopped"
     (reference,) = [line for line in stopped.runs if line.method == "reference"]

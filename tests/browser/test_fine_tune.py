@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from ftft_core.config import BudgetConfig, RunConfig, TrainingConfig
+from ftft_core.run_folder import RunFolder
 from ftft_core.workspace import Workspace
 from tests.browser.conftest import SECONDS, App, running_app
 from tests.conftest import write_suite_files
+from tests.holding import holding
 
-EPOCHS = 60
-"""Long enough to be watched and interrupted, short enough to be waited for."""
+EPOCHS, STEPS_PER_EPOCH = 20, 30
+"""Short enough to be waited for; it is held while it is watched and left."""
 
 
 @pytest.fixture(scope="module")
@@ -76,31 +78,38 @@ def test_a_run_is_started_watched_left_cancelled_resumed_and_compared(
     fill(tab, "batch_size", 16)
     fill(tab, "learning_rate", "1e-3")
     start = tab.get_by_role("button", name="Start 1 run")
-    tab.locator(".ftft-cost", has_text=f"{EPOCHS * 30:,} steps").or_(
+    tab.locator(".ftft-cost", has_text=f"{EPOCHS * STEPS_PER_EPOCH:,} steps").or_(
         tab.locator(".ftft-cost", has_text="about")
     ).first.wait_for()
     start.click()
 
     # Its progress moves, beside a name that is being typed, and nothing else moves.
-    tab.locator(".ftft-run .how", has_text=re.compile("left")).wait_for()
-    name = tab.get_by_role("textbox", name="Name", exact=True)
-    name.press_sequentially("half a na")
-    before, place = percent(tab), start.bounding_box()
-    wait_until(lambda: percent(tab) > before)
-    assert name.input_value() == "half a na"
-    assert start.bounding_box() == place
+    wait_until(lambda: list(app.workspace.folder.glob("runs/r*/state.json")))
+    (path,) = app.workspace.folder.glob("runs/r*")
+    with holding(RunFolder(path)) as held:
+        tab.locator(".ftft-run .how", has_text=re.compile("left")).wait_for()
+        name = tab.get_by_role("textbox", name="Name", exact=True)
+        name.press_sequentially("half a na")
+        before, place = percent(tab), start.bounding_box()
+        held.move_to(held.step + 2 * STEPS_PER_EPOCH)
+        wait_until(lambda: percent(tab) > before)
+        assert name.input_value() == "half a na"
+        assert start.bounding_box() == place
 
-    # It opens, at an address of its own; the tab is closed and the address opened again.
-    tab.locator('[class*="st-key-run-open-"] button').click()
-    tab.wait_for_url(re.compile("open=r[0-9a-f]{8}"))
-    address = tab.url
-    run = re.search("open=(r[0-9a-f]{8})", address)[1]  # type: ignore[index]
-    tab.locator(".ftft-state", has_text=re.compile("Training, step")).wait_for()
-    tab.close()
-    again = open_tab(person, app, address)
-    again.locator(".ftft-state", has_text=re.compile("Training, step")).wait_for()
-    again.get_by_role("button", name="Cancel").click()
-    again.locator(".ftft-state", has_text="Resume goes on from its newest checkpoint").wait_for()
+        # It opens, at an address of its own; the tab is closed and the address opened again.
+        tab.locator('[class*="st-key-run-open-"] button').click()
+        tab.wait_for_url(re.compile("open=r[0-9a-f]{8}"))
+        address = tab.url
+        run = re.search("open=(r[0-9a-f]{8})", address)[1]  # type: ignore[index]
+        assert run == path.name
+        tab.locator(".ftft-state", has_text=re.compile("Training, step")).wait_for()
+        tab.close()
+        again = open_tab(person, app, address)
+        again.locator(".ftft-state", has_text=re.compile("Training, step")).wait_for()
+        again.get_by_role("button", name="Cancel").click()
+        wait_until(lambda: RunFolder(path).cancel_requested)
+        held.let_go()
+        again.locator(".ftft-state", has_text="Resume goes on from its newest checkpoint").wait_for()
     app.workspace.sync()  # the page reads the run's files, which the database follows
     assert app.workspace.run(run)["status"] == "cancelled"
     again.get_by_role("button", name="Resume").click()
@@ -108,7 +117,7 @@ def test_a_run_is_started_watched_left_cancelled_resumed_and_compared(
     again.locator(".ftft-state", has_text=re.compile("^Finished")).wait_for(timeout=4000 * SECONDS)
     app.workspace.sync()
     assert app.workspace.run(run)["resumed_from_step"] > 0
-    assert app.workspace.run(run)["num_optimizer_steps"] == EPOCHS * 30
+    assert app.workspace.run(run)["num_optimizer_steps"] == EPOCHS * STEPS_PER_EPOCH
     wait_until(lambda: again.locator(".js-plotly-plot").count() == 2)
 
     # And it stands in the comparison.
