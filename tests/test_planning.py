@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from ftft_core.config import RunConfig
-from ftft_core.jobs.queue import Queue, child_environment
+from ftft_core.jobs.queue import Queue
 from ftft_core.planning import (
     Machine,
     TrainingRows,
@@ -339,7 +339,7 @@ def test_a_killed_warm_up_leaves_no_trace_and_can_be_made_again(fresh: Workspace
         assert fresh.measuring([asked]) is not None
         wait_until(lambda: str(fresh.measuring([asked])).startswith("waiting for another measurement"))
         # It is not started a second time.
-        assert start(plan_folder, [folder_of(fresh, asked)], environment=child_environment(), again=True) == []
+        assert start(plan_folder, [folder_of(fresh, asked)], again=True) == []
         folder = folder_of(fresh, asked)
         (folder.path / ".checkpoint-1").mkdir()
         (folder.path / "checkpoint-1").mkdir()
@@ -357,7 +357,7 @@ def test_a_killed_warm_up_leaves_no_trace_and_can_be_made_again(fresh: Workspace
     assert fresh.plan([asked]).measuring_failed is None
     assert fresh.plan([asked]).is_measured
     # What is measured is not measured again.
-    assert start(plan_folder, [folder_of(fresh, asked)], environment=child_environment(), again=True) == []
+    assert start(plan_folder, [folder_of(fresh, asked)], again=True) == []
 
 
 def test_of_those_that_wait_only_the_last_asked_for_stays(fresh: Workspace, tiny_model: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ftft_core.jobs.queue import child_environment
+from ftft_core.run_folder import child_environment
 from tests.queued_runs import DEADLINE_SECONDS, Training, wait_until
 
 NUM_KILLS = int(os.environ.get("FTFT_KILLS", "3"))

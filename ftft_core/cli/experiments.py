@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -39,8 +37,8 @@ from ftft_core.experiments import (
     stop,
     yaml_of,
 )
-from ftft_core.jobs.queue import child_environment
 from ftft_core.planning import amount_words, flops_words
+from ftft_core.run_folder import start_detached
 from ftft_core.workspace import ComparisonReport, Workspace
 
 _SERVE_HINT = "`ftft serve` opens the data map and the comparison at http://127.0.0.1:8501 (or the next free port)."
@@ -228,19 +226,12 @@ def _tell(settings: Settings, experiment: str, status: str, words: str) -> None:
 
 def _detach(settings: Settings, arguments: list[str]) -> None:
     workspace = Workspace(settings.workspace)
-    with (workspace.folder / "experiment.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ftft_core", *arguments, "--workspace", str(workspace.folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=child_environment(),
-        )
+    log = workspace.folder / "experiment.log"
+    pid = start_detached("ftft_core", [*arguments, "--workspace", workspace.folder], log=log)
     if settings.as_json:
-        print_json({"process": process.pid, "log": workspace.folder / "experiment.log"})
+        print_json({"process": pid, "log": log})
     else:
-        print_text(f"Process {process.pid} works on it; `ftft runs list` shows how far it is.")
+        print_text(f"Process {pid} works on it; `ftft runs list` shows how far it is.")
 
 
 @cli.command("compare")

@@ -14,7 +14,7 @@ import click
 from ftft_core.cli.app import Settings, cli, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text, say
 from ftft_core.errors import InputError, WorkspaceError
-from ftft_core.jobs.queue import child_environment
+from ftft_core.run_folder import child_environment
 from ftft_core.workspace import Workspace
 
 APP = Path(__file__).resolve().parents[2] / "app.py"

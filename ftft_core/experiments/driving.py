@@ -6,8 +6,6 @@ then its runs write checkpoints. One that is killed leaves a record that says so
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,14 +18,11 @@ from ftft_core.experiments.planning import PlannedRun
 from ftft_core.experiments.recipe import Recipe
 from ftft_core.experiments.record import Experiment, ExperimentFolder
 from ftft_core.experiments.running import Watch, run_experiment, stop_experiment
-from ftft_core.jobs.queue import child_environment
+from ftft_core.run_folder import start_detached
 from ftft_core.workspace import Workspace
 
 _BEAT_SECONDS = 3.0
 """So often a driver gives a sign of life."""
-
-_children: list[subprocess.Popen[bytes]] = []
-"""Drivers that this process started: asked after now and then, so that none of them stays a zombie."""
 
 
 class _ToldToStop(Exception):
@@ -69,23 +64,13 @@ def start_experiment(workspace: Workspace, recipe: Recipe, *, plan: ExperimentPl
     """
     plan = look_at(workspace, recipe) if plan is None else plan
     refuse(plan)
-    _children[:] = [child for child in _children if child.poll() is None]
     with record.changing(workspace.folder):
         folder = record.keep(workspace.folder, recipe)
         if folder.is_driven():
             raise RunError(record.under_way_words(folder.experiment))
-        with folder.log.open("ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "ftft_core.experiments", str(workspace.folder), folder.experiment],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=child_environment(),
-            )
-        _children.append(child)
+        pid = start_detached("ftft_core.experiments", [workspace.folder, folder.experiment], log=folder.log)
         # The child takes this very lock before its first word, so that it can't be overwritten by this one.
-        folder.claim(plan.runs, child.pid)
+        folder.claim(plan.runs, pid)
     return folder
 
 

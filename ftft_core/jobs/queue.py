@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,10 +20,12 @@ from ftft_core.run_folder import (
     ENDED,
     RESUMABLE,
     RunFolder,
+    forget_ended,
     identify,
     is_alive,
     read_json,
     run_folders,
+    start_detached,
     write_json,
 )
 
@@ -47,9 +47,6 @@ _LEAVE_SECONDS = 10.0
 """A training process that has said its last word is gone within this time."""
 
 _PLACE_STEP = 1.0
-
-_children: list[subprocess.Popen[bytes]] = []
-"""Workers that this process started: asked after now and then, so that none of them stays a zombie."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ class Queue:
 
     def ensure_worker(self) -> None:
         """Start a worker process if none is alive or starting; it outlives this process."""
-        _children[:] = [child for child in _children if child.poll() is None]
+        forget_ended()
         # Looked at under this lock alone: a worker that is about to leave has either left or will see what waits.
         with self.changing():
             try:
@@ -159,18 +156,9 @@ class Queue:
                 return
             if self._is_starting():
                 return
-            with (self.workspace / "worker.log").open("ab") as log:
-                child = subprocess.Popen(
-                    [sys.executable, "-m", "ftft_core.jobs", str(self.workspace)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    env=child_environment(),
-                )
-            _children.append(child)
+            pid = start_detached("ftft_core.jobs", [self.workspace], log=self.workspace / "worker.log")
             with suppress(OSError):  # On a full disk a worker is started more often than needed, and gives way.
-                write_json(self.starting, {**identify(child.pid), "started_at": time.time()})
+                write_json(self.starting, {**identify(pid), "started_at": time.time()})
 
     def _is_starting(self) -> bool:
         """Whether a worker was started that has yet to take its lock, or that died before it could a moment ago."""
@@ -289,22 +277,6 @@ class Queue:
             )
         with suppress(ProcessLookupError):
             os.kill(state["pid"], signal.SIGKILL)
-
-
-def child_environment() -> dict[str, str]:
-    """Give the environment of a child process: it finds this very `ftft_core`, and prints without a buffer."""
-    package_parent = str(Path(__file__).resolve().parents[2])
-    paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        # Threads that wait for work by spinning take the processor from whoever shares it: two trainings side by side
-        # were measured to be ten times slower each. Sleeping instead costs nothing that could be measured alone.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONUNBUFFERED": "1",
-        "TOKENIZERS_PARALLELISM": "true",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    }
 
 
 def _read_named(path: Path) -> dict[str, Any]:

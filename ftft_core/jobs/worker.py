@@ -25,9 +25,9 @@ import psutil
 from ftft_core.errors import InputError
 from ftft_core.jobs import ends
 from ftft_core.jobs.devices import device_environment, find_devices
-from ftft_core.jobs.queue import Queue, child_environment
+from ftft_core.jobs.queue import Queue
 from ftft_core.jobs.settings import WorkerSettings, read_settings, settings_version
-from ftft_core.run_folder import RunFolder, identify, is_alive, run_folders, stale_files, write_json
+from ftft_core.run_folder import RunFolder, child_environment, identify, is_alive, run_folders, stale_files, write_json
 
 _POLL_SECONDS = 0.2
 _IDLE_SECONDS = 3.0

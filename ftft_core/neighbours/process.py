@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,13 +12,10 @@ import filelock
 import psutil
 
 from ftft_core.errors import RunError, WorkspaceBusyError
-from ftft_core.jobs.queue import child_environment
 from ftft_core.neighbours.folder import EmbeddingState, NeighboursFolder
+from ftft_core.run_folder import start_detached
 
 _STOP_SECONDS = 5.0
-
-_children: list[subprocess.Popen[bytes]] = []
-"""Processes that this one started: asked after now and then, so that none of them stays a zombie."""
 
 
 def start(workspace: Path, folder: NeighboursFolder, *, model: str, location: str, max_length: int) -> EmbeddingState:
@@ -29,7 +24,6 @@ def start(workspace: Path, folder: NeighboursFolder, *, model: str, location: st
     :param model: as it is named to people; `location` is the folder or hub name that it was found at.
     :raises RunError: when another model embeds the same suite just now.
     """
-    _children[:] = [child for child in _children if child.poll() is None]
     folder.path.mkdir(exist_ok=True)
     with _changing(folder):
         state = folder.state()
@@ -50,19 +44,10 @@ def start(workspace: Path, folder: NeighboursFolder, *, model: str, location: st
             "done": 0,
             "total": 0,
         }
-        command = [sys.executable, "-m", "ftft_core.neighbours", str(workspace), folder.suite_folder.name]
-        with folder.log.open("wb") as log:
-            child = subprocess.Popen(
-                [*command, "--model", model, "--max-length", str(max_length)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=child_environment(),
-            )
-        _children.append(child)
+        arguments = [workspace, folder.suite_folder.name, "--model", model, "--max-length", max_length]
+        pid = start_detached("ftft_core.neighbours", arguments, log=folder.log, append=False)
         # The child takes this very lock before its first word, so that it can't be overwritten by this one.
-        folder.write_progress("running", pid=child.pid, **facts)
+        folder.write_progress("running", pid=pid, **facts)
     return folder.state()
 
 

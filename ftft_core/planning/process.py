@@ -6,17 +6,15 @@ warm-up more, not three.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import filelock
 
 from ftft_core.errors import WorkspaceBusyError
 from ftft_core.planning.folder import WarmUpFolder, changing_lock
-from ftft_core.run_folder import write_json
+from ftft_core.run_folder import forget_ended, start_detached, write_json
 
 RETRY_SECONDS = 60.0
 """What failed is tried again after this long, or when somebody asks for it."""
@@ -24,22 +22,16 @@ RETRY_SECONDS = 60.0
 MOST_KEPT = 200
 """Warm-ups that a workspace keeps; the oldest go."""
 
-_children: list[subprocess.Popen[bytes]] = []
-"""Processes that this one started: asked after now and then, so that none of them stays a zombie."""
 
-
-def start(
-    plans: Path, folders: Sequence[WarmUpFolder], *, environment: Mapping[str, str], again: bool = False
-) -> list[WarmUpFolder]:
+def start(plans: Path, folders: Sequence[WarmUpFolder], *, again: bool = False) -> list[WarmUpFolder]:
     """See that these warm-ups are made; give those that a process was started for.
 
     Nothing happens for those that are done, or being made.
 
-    :param environment: of the process.
     :param again: try also what failed just now.
     :raises WorkspaceBusyError: when another process has been starting warm-ups for long.
     """
-    _children[:] = [child for child in _children if child.poll() is None]
+    forget_ended()
     plans.mkdir(exist_ok=True)
     lock = changing_lock(plans)
     try:
@@ -54,18 +46,9 @@ def start(
         write_json(plans / "wanted.json", {"keys": [folder.path.name for folder in folders]}, durable=False)
         for folder in due:
             folder.create()
-            with folder.log.open("wb") as log:
-                child = subprocess.Popen(
-                    [sys.executable, "-m", "ftft_core.planning", str(folder.path)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    env=dict(environment),
-                )
-            _children.append(child)
+            pid = start_detached("ftft_core.planning", [folder.path], log=folder.log, append=False)
             # The child takes this very lock before its first word, so that it can't be overwritten by this one.
-            folder.write_progress("starting", 0.0, pid=child.pid)
+            folder.write_progress("starting", 0.0, pid=pid)
     finally:
         lock.release()
     return due

@@ -15,7 +15,6 @@ import psutil
 from ftft_core import store
 from ftft_core.config import RunConfig
 from ftft_core.errors import FTFTError, InputError, NameTakenError
-from ftft_core.jobs.queue import child_environment
 from ftft_core.planning import (
     Machine,
     Plan,
@@ -98,7 +97,7 @@ class Plans(WorkspaceBase):
         """
         folders = [run.folder for run in self._measurable(configs) if run.folder is not None]
         if folders:
-            start(self._plans, list(dict.fromkeys(folders)), environment=child_environment(), again=again)
+            start(self._plans, list(dict.fromkeys(folders)), again=again)
 
     def measuring(self, configs: Sequence[Asked]) -> str | None:
         """Say what the warm-up for these runs is doing now; None when none is under way."""
