@@ -233,7 +233,7 @@ def instant(toy: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copytree(toy.folder, tmp_path / "workspace")
     made = Instant(Workspace(tmp_path / "workspace"))
     monkeypatch.setattr(Queue, "ensure_worker", lambda _: made.work())
-    monkeypatch.setattr(running_module, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(running_module, "_LONGEST_PAUSE_SECONDS", 0.0)
     return made
 
 
@@ -282,6 +282,21 @@ def test_an_experiment_trains_everything_once_and_nothing_twice(instant: Instant
     more = toy_recipe(instant, tmp_path, methods=["erm", "hard"], main_model=other)
     conduct(instant.workspace, more)
     assert instant.methods[12:] == [("hard", 0), ("hard", 1)]
+
+
+def test_a_seed_is_complete_before_the_next_one_begins(
+    instant: Instant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Queue, "ensure_worker", lambda _: None)
+    planned = plan_experiment(instant.workspace, toy_recipe(instant, tmp_path))
+
+    def train_the_next(_: object) -> None:
+        for folder in instant.workspace._queue.waiting()[:1]:
+            instant.train(folder)
+
+    run_experiment(instant.workspace, planned, watch=train_the_next)
+    assert {run.status for run in planned} == {"finished"}
+    assert [seed for _, seed in instant.methods] == sorted(seed for _, seed in instant.methods)
 
 
 def test_main_models_that_stop_by_patience_cost_what_they_looked_at(instant: Instant, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_runs_with_and_without_looking_for_errors_are_one(tmp_path: Path, monkey
             folder.set_status("finished")
 
     monkeypatch.setattr(Queue, "ensure_worker", train)
-    monkeypatch.setattr(running_module, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(running_module, "_LONGEST_PAUSE_SECONDS", 0.0)
     model = workspace.run("map-run")["model"]
 
     def conduct(*methods: str, layers: int) -> list[str]:
@@ -191,7 +191,7 @@ def test_every_method_trains_finishes_and_is_compared(
             assert main(RunFolder(folder.path)) == 0, folder.read_state()["message"]
 
     monkeypatch.setattr(Queue, "ensure_worker", train)
-    monkeypatch.setattr(running_module, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(running_module, "_LONGEST_PAUSE_SECONDS", 0.0)
     recipe = recipe_of(
         suite="reviews",
         main_model={"model": str(tiny_model), "layers": 2},

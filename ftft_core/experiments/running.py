@@ -144,6 +144,7 @@ def _advance(
                 run.run_id = trained.find(config)
                 if run.run_id is None and start:
                     run.run_id = workspace.submit(config)
+                    _keep_order(workspace, planned, run)
             except FTFTError as error:
                 # Such as a map of a single epoch, which has no ambiguous examples: the other runs go on.
                 if start:
@@ -159,6 +160,17 @@ def _advance(
             run.status = "queued"
         if run.status == "finished":
             done[run.key] = run.run_id
+
+
+def _keep_order(workspace: Workspace, planned: Sequence[PlannedRun], submitted: PlannedRun) -> None:
+    """Put a run that had to wait for others before those of later seeds, so that one seed after the other is complete."""
+    assert submitted.run_id is not None
+    later = {run.run_id for run in planned[[run.key for run in planned].index(submitted.key) + 1 :]}
+    waiting = workspace.queue()
+    places = waiting.loc[waiting["run_id"].isin(later) & (waiting["status"] == "queued"), "position"]
+    if not places.empty:
+        with suppress(RunError):  # It has just started.
+            workspace.move(submitted.run_id, int(places.min()))
 
 
 class _Trained:

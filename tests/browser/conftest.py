@@ -131,6 +131,13 @@ def person(browser: Any) -> Iterator[Any]:
     context.close()
 
 
+def sized_tab(person: Any, width: int, height: int) -> Any:
+    """Open an empty tab of this size."""
+    tab = person.new_page()
+    tab.set_viewport_size({"width": width, "height": height})
+    return tab
+
+
 @pytest.fixture(params=["light"])
 def page(person: Any, app: App, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A fresh tab at 1440x900 on the data map, drawn."""

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from tests.browser.conftest import SECONDS, is_strange, running_app
+from tests.browser.conftest import is_strange, running_app, sized_tab
 from tests.compare_workspace import AWKWARD, SUITE, TWIN, make_compare_workspace
 
 
@@ -24,14 +24,14 @@ def report(compared):
 
 
 @pytest.fixture
-def open_page(browser, compared):
+def open_page(person, compared):
     """Open the page at an address; it must not fail anywhere, nor ask anybody but the app."""
     tabs, failures, strangers = [], [], []
 
     def open_it(query="", *, size=(1440, 900), theme="light"):
-        tab = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=theme)
+        tab = sized_tab(person, *size)
+        tab.emulate_media(color_scheme=theme)
         tabs.append(tab)
-        tab.set_default_timeout(1000 * SECONDS)
         tab.on("pageerror", lambda error: failures.append(str(error)))
         tab.on("request", lambda sent: strangers.append(sent.url) if is_strange(sent.url, compared.address) else None)
         tab.goto(f"{compared.address}/compare?suite={SUITE}{query}")

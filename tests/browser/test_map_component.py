@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.browser.conftest import ROOT, SECONDS, is_healthy
+from tests.browser.conftest import ROOT, SECONDS, is_healthy, sized_tab
 
 APP = Path(__file__).with_name("map_app.py")
 SMALL = 400
@@ -107,13 +107,13 @@ class Map:
 
 
 @pytest.fixture
-def open_map(browser, address):
+def open_map(person, address):
     opened = []
 
-    def open_it(query="", *, number=0, **options):
-        page = browser.new_page(viewport={"width": 1280, "height": 900}, **options)
+    def open_it(query="", *, number=0, **media):
+        page = sized_tab(person, 1280, 900)
+        page.emulate_media(**media)
         opened.append(page)
-        page.set_default_timeout(1000 * SECONDS)
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(error))
         page.goto(f"{address}/?{query}")
@@ -389,8 +389,8 @@ def test_a_selection_does_not_send_the_figure_again(open_map):
     assert 0 < sum(received) < 200_000
 
 
-def test_a_file_that_the_server_forgot_is_asked_for_again(browser, address):
-    page = browser.new_page()
+def test_a_file_that_the_server_forgot_is_asked_for_again(person, address):
+    page = person.new_page()
     refused = []
 
     def refuse_once(route):

@@ -8,7 +8,7 @@ import pytest
 
 from ftft_core.errors import NotFoundError
 from ftft_core.selection import IdsCondition, Recipe
-from tests.browser.conftest import SECONDS
+from tests.browser.conftest import sized_tab
 
 
 @pytest.fixture
@@ -26,16 +26,15 @@ def few(app):
 
 
 @pytest.fixture
-def subsets(browser, app, few):
+def subsets(person, app, few):
     """A fresh tab on the subsets."""
-    opened = open_tab(browser, app)
+    opened = open_tab(person, app)
     yield opened
     opened.close()
 
 
-def open_tab(browser, app):
-    tab = browser.new_page(viewport={"width": 1280, "height": 720})
-    tab.set_default_timeout(1000 * SECONDS)
+def open_tab(person, app):
+    tab = sized_tab(person, 1280, 720)
     tab.goto(f"{app.address}/subsets")
     tab.get_by_text("labels of the training split").wait_for()
     return tab
@@ -117,8 +116,8 @@ def test_two_subsets_are_compared_and_what_they_share_is_saved(subsets, app):
     assert app.workspace.subset_examples("few-and-some")["example_id"].tolist() == ["3", "4"]
 
 
-def test_what_another_tab_removed_gives_a_sentence(subsets, app, few, browser):
-    other = open_tab(browser, app)
+def test_what_another_tab_removed_gives_a_sentence(subsets, app, few, person):
+    other = open_tab(person, app)
     card(other, few).get_by_role("button", name="Fine-tune on this").wait_for()
     pick(subsets, few, "Remove")
     card(subsets, few).get_by_text("few was removed").wait_for()

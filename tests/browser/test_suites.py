@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import SECONDS
+from tests.browser.conftest import sized_tab
 
 SPEC = "text: text\nlabel: label\ntrain: train.csv\ndev: train.csv\nout_of_distribution: {far: far.csv}\n"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"> **stars** $x^2$"
 
 
 @pytest.fixture
-def suites(browser, app):
+def suites(person, app):
     """A fresh tab on the suites."""
-    tab = browser.new_page(viewport={"width": 1280, "height": 720})
-    tab.set_default_timeout(1000 * SECONDS)
+    tab = sized_tab(person, 1280, 720)
     tab.goto(f"{app.address}/suites?suite=toy")
     tab.get_by_text("1 to 50 of 240, in file order").wait_for()
     yield tab
