@@ -163,7 +163,7 @@ def _advance(
 
 
 def _keep_order(workspace: Workspace, planned: Sequence[PlannedRun], submitted: PlannedRun) -> None:
-    """Put a run that had to wait for others before those of later seeds, so that one seed after the other is complete."""
+    """Put a run that had to wait for others before those of later seeds: one seed after the other is completed."""
     assert submitted.run_id is not None
     later = {run.run_id for run in planned[[run.key for run in planned].index(submitted.key) + 1 :]}
     waiting = workspace.queue()
