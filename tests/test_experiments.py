@@ -232,6 +232,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def instant(toy: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instant:
     shutil.copytree(toy.folder, tmp_path / "workspace")
     made = Instant(Workspace(tmp_path / "workspace"))
+    made.workspace.database.linger()
     monkeypatch.setattr(Queue, "ensure_worker", lambda _: made.work())
     monkeypatch.setattr(running_module, "_LONGEST_PAUSE_SECONDS", 0.0)
     return made

@@ -32,6 +32,7 @@ class Settings:
     def open(self) -> Workspace:
         """Open the workspace, and take in what training processes left."""
         workspace = Workspace(self.workspace)
+        workspace.database.linger()
         workspace.sync()
         return workspace
 

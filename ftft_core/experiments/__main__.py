@@ -28,6 +28,7 @@ def main(folder: Path, experiment: str) -> int:
         with record.changing(folder):
             kept = record.find(folder, experiment)
         workspace = Workspace(folder)
+        workspace.database.linger()
         plan = look_at(workspace, kept.read().recipe)
         refuse(plan)
         work_on(workspace, kept, plan.runs, watch=told(_print))

@@ -4,7 +4,7 @@ DuckDB lets one process write to a file, and shuts out every other process meanw
 opened for one piece of work and closed after it. Threads of one process share one connection (DuckDB refuses to open
 a file twice with different settings); if another process holds the file, opening waits with growing pauses, and the
 error after the wait names that process. A process that does many small pieces of work in a row, as the app does for
-every page, may let the connection linger: opening takes longer than most of its queries.
+every page and a command in all that it says, may let the connection linger: opening takes longer than most queries.
 
 Whoever waits says so by touching a file. A process whose threads follow one another so closely that it would never let
 go, as an app with several tabs does, then makes way: its next thread waits until the file was free for a moment.
@@ -12,6 +12,7 @@ go, as an app with several tabs does, then makes way: its next thread waits unti
 
 from __future__ import annotations
 
+import atexit
 import random
 import re
 import threading
@@ -44,6 +45,9 @@ _AWAY_SECONDS = 0.2
 
 _PATIENCE_SECONDS = 5.0
 """A thread waits no longer than this for the others of its process: they may be waiting for it."""
+
+_LINGER_SECONDS = 0.25
+"""About until the next piece of the same page, or command, reads too."""
 
 _LOOK_SECONDS = 0.05
 """How often a connection that lingers looks whether another process waits for it."""
@@ -79,12 +83,14 @@ class Database:
         self._close_at: float | None = None
         self._was_written = False
 
-    def linger(self, seconds: float) -> None:
+    def linger(self, seconds: float = _LINGER_SECONDS) -> None:
         """Keep the connection for so long after its last reading, unless another process waits for the file.
 
         After writing it is closed at once: that is when DuckDB moves what was written into the file, and whoever
         remembers what the file held by its time and size should have to look again only once.
         """
+        if self._linger_seconds is None:
+            atexit.register(self._close_at_exit)
         self._linger_seconds = seconds
 
     @contextmanager
@@ -177,6 +183,10 @@ class Database:
             self._close_at = None
             if self._num_users == 0:
                 self._close()
+
+    def _close_at_exit(self) -> None:
+        with self._lock:
+            self._close()
 
     def _close(self) -> None:
         if self._connection is not None:

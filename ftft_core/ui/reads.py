@@ -22,9 +22,6 @@ FOLDER_VARIABLE = "FTFT_WORKSPACE"
 DEFAULT_FOLDER = "workspace"
 DATABASE_NAME = "ftft.duckdb"
 
-LINGER_SECONDS = 0.25
-"""How long the database stays open after a page has read from it: about until its next piece reads too."""
-
 
 def workspace_folder() -> Path:
     """Folder of the workspace that this app shows."""
@@ -34,7 +31,7 @@ def workspace_folder() -> Path:
 @st.cache_resource(show_spinner=False)
 def _workspace(folder: str) -> Workspace:
     workspace = Workspace(Path(folder))
-    workspace.database.linger(LINGER_SECONDS)
+    workspace.database.linger()
     return workspace
 
 
