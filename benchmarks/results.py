@@ -71,6 +71,17 @@ def main() -> None:
     parser.add_argument("--no-figures", action="store_true", help="leave the figures as they are")
     parser.add_argument("--open", type=Path, metavar="FOLDER", help="only make a workspace of the results")
     given = parser.parse_args()
+    try:
+        make(given)
+    except FTFTError as failure:
+        sys.exit(str(failure))
+
+
+def make(given: argparse.Namespace) -> None:
+    """Do what was asked for.
+
+    :raises FTFTError: when the kept results are damaged, or the folder to open them in holds some of them already.
+    """
     if given.open is not None:
         workspace = Workspace(given.open)
         for folder in kept_suites(given.results):

@@ -49,8 +49,8 @@ class Held:
 def holding(folder: RunFolder, *, step: int = 1) -> Iterator[Held]:
     """Wait until a run tells of a step, and hold it there; it is let go in the end, or before."""
     held = Held(folder)
-    held.move_to(step)
     try:
+        held.move_to(step)
         yield held
     finally:
         held.let_go()

@@ -18,10 +18,13 @@ import pytest
 import yaml
 
 from ftft_core.config import TRACKERS, BudgetConfig, RunConfig, missing_trackers
-from ftft_core.errors import InputError, NotFoundError, RunError
-from ftft_core.experiments import PlannedRun, Recipe, look_at, plan_experiment, read_recipe, run_experiment
+from ftft_core.errors import InputError, NotFoundError, RunError, WorkspaceBusyError
+from ftft_core.experiments import PlannedRun, Recipe, look_at, mapping_of, plan_experiment, read_recipe, run_experiment
 from ftft_core.experiments import running as running_module
 from ftft_core.experiments.planning import model_key, plan
+from ftft_core.experiments.recipe_text import values_of, yaml_of
+from ftft_core.experiments.record import id_of
+from ftft_core.experiments.running import stop_experiment
 from ftft_core.jobs import Queue
 from ftft_core.run_folder import RunFolder
 from ftft_core.workspace import Workspace
@@ -170,6 +173,30 @@ def test_every_reference_and_fraction_makes_runs_of_its_own(tmp_path: Path) -> N
     assert len({run.key for run in runs}) == len(runs)
 
 
+def test_fractions_that_are_nearly_alike_are_told_apart(tmp_path: Path) -> None:
+    planned = expand(recipe_of(tmp_path, methods=["random"], fraction=[0.333, 0.3333], seeds=[0]))
+    assert [run.key for run in planned] == ["random, 33.3 %, seed 0", "random, 33.33 %, seed 0"]
+
+
+def test_a_map_is_not_waited_for_in_budgets_too_short_for_it(tmp_path: Path) -> None:
+    # 320 examples are 10 steps an epoch, and a third of them 4 steps.
+    models = {"reference_model": {"model": "s", "stop": "settled"}, "main_model": {"model": "m", "stop": "settled"}}
+    kept = {}
+    for max_steps in (29, 30):
+        planned = expand(recipe_of(tmp_path, **models, methods=["random", "erm"], epochs=None, max_steps=max_steps,
+                                   fraction=1 / 3, seeds=[0]))  # fmt: skip
+        kept[max_steps] = {run.method: run.stand_in.config.stop for run in planned}
+    assert kept == {29: {"random": None, "erm": None}, 30: {"random": None, "erm": "settled"}}
+    with pytest.raises(InputError, match="main_model.*give at least 3 epochs, or leave stop out"):
+        recipe_of(tmp_path, **models, epochs=2)
+
+
+def test_a_recipe_is_the_same_experiment_after_it_was_written_and_read(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, training={"weight_decay": 1, "main": {"weight_decay": 0.0, "trackers": "tensorboard"}})
+    again = Recipe.model_validate(values_of(yaml_of(mapping_of(recipe)), what="it"))
+    assert id_of(again) == id_of(recipe)
+
+
 def test_references_that_stop_differently_are_told_apart(tmp_path: Path) -> None:
     reference = {"model": "s", "epochs": 6, "stop": "settled"}
     references = [reference, {**reference, "settled_overlap": 0.9}, {"model": "s", "epochs": 6}]
@@ -285,19 +312,58 @@ def test_an_experiment_trains_everything_once_and_nothing_twice(instant: Instant
     assert instant.methods[12:] == [("hard", 0), ("hard", 1)]
 
 
-def test_a_seed_is_complete_before_the_next_one_begins(
-    instant: Instant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def one_by_one(instant: Instant, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Has nothing trained by itself, and gives what trains the run that is next."""
     monkeypatch.setattr(Queue, "ensure_worker", lambda _: None)
-    planned = plan_experiment(instant.workspace, toy_recipe(instant, tmp_path))
 
-    def train_the_next(_: object) -> None:
+    def train_the_next() -> None:
         for folder in instant.workspace._queue.waiting()[:1]:
             instant.train(folder)
 
-    run_experiment(instant.workspace, planned, watch=train_the_next)
+    return train_the_next
+
+
+def test_a_seed_is_complete_before_the_next_one_begins(
+    instant: Instant, tmp_path: Path, one_by_one: Callable[[], None]
+) -> None:
+    planned = plan_experiment(instant.workspace, toy_recipe(instant, tmp_path))
+    run_experiment(instant.workspace, planned, watch=lambda _: one_by_one())
     assert {run.status for run in planned} == {"finished"}
     assert [seed for _, seed in instant.methods] == sorted(seed for _, seed in instant.methods)
+
+
+def test_a_run_that_somebody_removes_is_missing_alone(
+    instant: Instant, tmp_path: Path, one_by_one: Callable[[], None]
+) -> None:
+    planned = plan_experiment(instant.workspace, toy_recipe(instant, tmp_path, methods=["random", "erm"]))
+    (first,) = [run for run in planned if (run.method, run.seed) == ("random", 0)]
+
+    def watch(_: object) -> None:
+        if first.status == "finished":
+            instant.workspace.remove_run(str(first.run_id))
+        one_by_one()
+
+    with pytest.raises(RunError) as failure:
+        run_experiment(instant.workspace, planned, watch=watch)
+    assert failure.value.problems == ["random, seed 0: removed (somebody removed it)"]
+    assert Counter(run.status for run in planned) == {"finished": 3, "removed": 1}
+    stop_experiment(instant.workspace, planned)  # which has nothing to stop, and does not stumble over it
+
+
+def test_a_database_that_is_busy_makes_no_run_fail(
+    instant: Instant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, refusals = Workspace.submit, iter(range(2))
+
+    def refuse_twice(workspace: Workspace, config: RunConfig) -> str:
+        if next(refusals, None) is not None:
+            raise WorkspaceBusyError("Another process has had the database open for 30 seconds.")
+        return submit(workspace, config)
+
+    monkeypatch.setattr(Workspace, "submit", refuse_twice)
+    planned = conduct(instant.workspace, toy_recipe(instant, tmp_path, methods=["erm"]))
+    assert {run.status for run in planned} == {"finished"}
 
 
 def test_main_models_that_stop_by_patience_cost_what_they_looked_at(instant: Instant, tmp_path: Path) -> None:

@@ -242,3 +242,4 @@ def test_an_empty_form_says_what_is_missing():
     _, problems = read_form({**DEFAULTS, "methods": [], "fraction": ""}, [], {}, suite="s")
     assert [problem.partition(":")[0] for problem in problems] == ["Main model", "Methods", "Fractions"]
     assert [share_words(1 / 3), share_words(0.33), share_words(1.0)] == ["1/3", "0.33", "1"]
+    assert float(share_words(2 / 3)) == 2 / 3

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
-from ftft_core.errors import RunError
+from ftft_core.errors import FTFTError, RunError
 from ftft_core.experiments import PlannedRun, seconds_left
 from ftft_core.run_folder import ENDED
 from ftft_core.workspace import RunProgress, Workspace
@@ -58,7 +59,11 @@ class Watcher:
 
     def show_plan(self, planned: Sequence[PlannedRun]) -> None:
         """Bring the lines of an experiment up to date, with the time left of all of it."""
-        progress_of = {run.key: self.workspace.progress(run.run_id) for run in planned if run.run_id}
+        progress_of = {}
+        for run in planned:
+            if run.run_id:
+                with suppress(FTFTError):  # Somebody removed it.
+                    progress_of[run.key] = self.workspace.progress(run.run_id)
         for run in planned:
             if run.key in progress_of:
                 self.show(run.key, progress_of[run.key])

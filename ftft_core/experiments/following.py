@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from ftft_core.errors import FTFTError
 from ftft_core.experiments.planning import PlannedRun
 from ftft_core.experiments.record import Experiment, RunLine
+from ftft_core.experiments.running import REMOVED
 from ftft_core.workspace import RunProgress, Workspace
-
-REMOVED = "removed"
 
 
 @dataclass(frozen=True)

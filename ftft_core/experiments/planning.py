@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ftft_core.config import EPOCHS_TO_SETTLE, BudgetConfig, RunConfig
 from ftft_core.errors import InputError
-from ftft_core.experiments.recipe import Recipe, ReferenceModel
+from ftft_core.experiments.recipe import MainModel, Recipe, ReferenceModel
 from ftft_core.methods import METHODS
 from ftft_core.selection import Recipe as SubsetRecipe
 from ftft_core.workspace import Workspace
@@ -138,6 +138,7 @@ class _Planner:
             budget = BudgetConfig(max_steps=self.full_steps)
         else:
             budget = BudgetConfig(epochs=reference.epochs, max_steps=reference.max_steps)
+        steps = budget.max_steps or self._steps(budget.epochs or 1.0, "reference")
         config = RunConfig(
             suite=self.recipe.suite,
             model=reference.model,
@@ -146,10 +147,8 @@ class _Planner:
             seed=seed,
             budget=budget,
             training=training,
-            # Within so few epochs it has nothing to be stopped by.
-            **({} if (budget.epochs or EPOCHS_TO_SETTLE) < EPOCHS_TO_SETTLE else reference.stop_values),
+            **self._stop_values(reference, steps, "reference"),
         )
-        steps = budget.max_steps or self._steps(budget.epochs or 1.0, "reference")
         work = steps * self.num_layers[model_key(reference.model, reference.layers)]
         name = self._reference_name(reference)
         if "jtt" in self.recipe.methods:
@@ -201,12 +200,13 @@ class _Planner:
                 if found is None:
                     return None
                 subset = found.subset
-            return self._main(method, seed, BudgetConfig(max_steps=steps), subset=subset, reference=source_run)
+            budget = BudgetConfig(max_steps=steps)
+            return self._main(method, seed, budget, subset=subset, reference=source_run, num_examples=num_examples)
 
         needs = () if source is None else (source,)
         detail = self._detail(reference, fraction)
         num_examples = None if kind.strategy is None else max(1, round((fraction or 1.0) * self.num_train))
-        alike = StandIn(self._main("erm", 0, BudgetConfig(max_steps=steps)), num_examples)
+        alike = StandIn(self._main("erm", 0, BudgetConfig(max_steps=steps), num_examples=num_examples), num_examples)
         return self._add(method, detail, seed, make, alike, self._work(steps), needs=needs)
 
     def _add_matched(self, method: str, reference: ReferenceModel, fraction: float, seed: int) -> str:
@@ -229,7 +229,10 @@ class _Planner:
         subset: str | None = None,
         reference: str | None = None,
         stop: bool = True,
+        num_examples: int | None = None,
     ) -> RunConfig:
+        may_stop = stop and budget.max_steps is not None
+        main = self.recipe.main_model
         return RunConfig(
             suite=self.recipe.suite,
             model=self.recipe.main_model.model,
@@ -241,8 +244,17 @@ class _Planner:
             seed=seed,
             budget=budget,
             training=self.recipe.training.of("main"),
-            **(self.recipe.main_model.stop_values if stop else {}),
+            **(self._stop_values(main, budget.max_steps or 0, "main", num_examples) if may_stop else {}),
         )
+
+    def _stop_values(self, model: MainModel, steps: int, part: str, num_examples: int | None = None) -> dict[str, Any]:
+        """Give what may end a run before its budget; nothing where that has too few epochs for a map to settle in.
+
+        :param num_examples: that it trains on; None for all.
+        """
+        values = model.stop_values
+        epoch = self._steps(1.0, part, num_examples)
+        return {} if values.get("stop") == "settled" and steps < EPOCHS_TO_SETTLE * epoch else values
 
     def _add(
         self,
@@ -283,10 +295,18 @@ class _Planner:
         return ", ".join(part for part in (name, share) if part)
 
     def _share(self, fraction: float) -> str:
-        return f"{100 * fraction:.3g} %" if len(self.recipe.fraction) > 1 else ""
+        fractions = self.recipe.fraction
+        if len(fractions) == 1:
+            return ""
+        # As many digits as tell them apart.
+        digits = next(
+            each for each in range(3, 18) if len({f"{share:.{each}g}" for share in fractions}) == len(fractions)
+        )
+        return f"{100 * fraction:.{digits}g} %"
 
-    def _steps(self, epochs: float, part: str) -> int:
-        num_steps = BudgetConfig(epochs=epochs).num_steps(self.num_train, self.recipe.training.of(part).batch_size)
+    def _steps(self, epochs: float, part: str, num_examples: int | None = None) -> int:
+        batch_size = self.recipe.training.of(part).batch_size
+        num_steps = BudgetConfig(epochs=epochs).num_steps(num_examples or self.num_train, batch_size)
         assert num_steps is not None
         return num_steps
 

@@ -11,6 +11,7 @@ from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from pydantic_core import InitErrorDetails
 
 from ftft_core.config import (
+    EPOCHS_TO_SETTLE,
     METHODS,
     MOST,
     MOST_EPOCHS,
@@ -118,6 +119,15 @@ class RecipeTraining(TrainingConfig):
 
     reference: dict[str, Any] = Field(default_factory=dict)
     """Fields that differ for reference models."""
+
+    @pydantic.field_validator("main", "reference")
+    @classmethod
+    def _as_they_count(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Give every value the type of its field, so that 0 and 0.0 make the same recipe."""
+        try:
+            return TrainingConfig.model_validate(values).model_dump(include=set(values))
+        except pydantic.ValidationError:
+            return values  # What is wrong with it is told below.
 
     @model_validator(mode="wrap")
     @classmethod
@@ -243,6 +253,11 @@ class Recipe(Config):
         if not wrong & {"epochs", "max_steps"} and (values.get("epochs") is None) == (values.get("max_steps") is None):
             said = "neither" if values.get("epochs") is None else "both"
             yield (), f"the budget needs exactly one of epochs and max_steps; received {said}"
+        main, epochs = values.get("main_model"), values.get("epochs")
+        is_settled = isinstance(main, Mapping) and main.get("stop") == "settled"
+        if is_settled and isinstance(epochs, int | float) and 0 < epochs < EPOCHS_TO_SETTLE and "epochs" not in wrong:
+            said = f"stop settled compares selections from epoch {EPOCHS_TO_SETTLE} on, but the budget is {epochs:g}"
+            yield ("main_model",), f"{said}; give at least {EPOCHS_TO_SETTLE} epochs, or leave stop out"
         methods = [name for name in _elements(values.get("methods")) if isinstance(name, str) and name in METHOD_TABLE]
         needing = [name for name in methods if _needs_reference(name)]
         if needing and not values.get("reference_model"):

@@ -32,6 +32,9 @@ _POLL_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 2.0
 _PAUSES_PER_LOOK = 20
 """How much longer than a look the pause after it is: looking at many runs takes time that their training needs."""
+REMOVED = "removed"
+"""What is said of a run that somebody has removed."""
+
 _CHANGE_NOTHING = ("checkpoint_seconds", "snapshots", "trackers")
 """Fields of training that have no part in what comes of a run."""
 
@@ -88,31 +91,39 @@ def stop_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, keep
 
     :param keep: ids of runs that others wait for, too: they go on.
     """
-    under_way = [
-        run
-        for run in planned
-        if run.run_id and run.run_id not in keep and workspace.progress(run.run_id).status in {"queued", "running"}
-    ]
-    # The last ones first, so that none that waits starts in the meantime.
-    for run in reversed(under_way):
-        assert run.run_id is not None
-        try:
-            workspace.cancel(run.run_id)
-        except RunError:
-            continue  # It ended while we looked.
-    while any(workspace.progress(run.run_id).status == "running" for run in under_way if run.run_id):
+    run_ids = [run.run_id for run in planned if run.run_id and run.run_id not in keep]
+    asked: set[str] = set()
+    while under_way := [each for each in run_ids if status_of(workspace, each) in {"queued", "running"}]:
+        # The last ones first, so that none that waits starts in the meantime; who is too busy to listen is asked again.
+        for run_id in (each for each in reversed(under_way) if each not in asked):
+            with suppress(WorkspaceBusyError):
+                with suppress(RunError):  # It ended while we looked.
+                    workspace.cancel(run_id)
+                asked.add(run_id)
         time.sleep(_POLL_SECONDS)
-    workspace.sync()
+    with suppress(WorkspaceBusyError):  # Whoever looks next takes in what was left.
+        workspace.sync()
+
+
+def status_of(workspace: Workspace, run_id: str) -> str:
+    """Give the status of a run that was queued; `REMOVED` when somebody has removed it since."""
+    try:
+        return workspace.progress(run_id).status
+    except FTFTError:
+        return REMOVED
 
 
 def _looks(workspace: Workspace, planned: Sequence[PlannedRun]) -> list[tuple[str, int]]:
     """Give the status of every run that there is, and how many of its files wait to be taken in."""
-    run_ids = [run.run_id for run in planned if run.run_id is not None]
-    return [(workspace.progress(each).status, len(workspace.run_folder(each).outbox_files())) for each in run_ids]
+    looks = []
+    for run_id in (run.run_id for run in planned if run.run_id is not None):
+        status = status_of(workspace, run_id)
+        looks.append((status, 0 if status == REMOVED else len(workspace.run_folder(run_id).outbox_files())))
+    return looks
 
 
 def _has_failed(run: PlannedRun, started: set[str]) -> bool:
-    return run.status in RESUMABLE and run.key in started
+    return run.status in {*RESUMABLE, REMOVED} and run.key in started
 
 
 def _advance(
@@ -128,10 +139,15 @@ def _advance(
         ended = [
             key for key in run.needs if by_key[key].status == "skipped" or _has_failed(by_key[key], started or set())
         ]
-        if ended:
+        if ended and run.run_id is None:
             run.status, run.message = "skipped", f"it needs a run that did not finish: {'; '.join(ended)}"
             continue
-        if any(key not in done for key in run.needs):
+        if run.run_id is None and any(key not in done for key in run.needs):
+            continue
+        if run.run_id is not None and run.run_id not in statuses:
+            run.status, run.message = REMOVED, "somebody removed it"
+            if started is not None:
+                started.add(run.key)
             continue
         if run.run_id is None:
             if _has_failed(run, started or set()):
@@ -145,6 +161,8 @@ def _advance(
                 if run.run_id is None and start:
                     run.run_id = workspace.submit(config)
                     _keep_order(workspace, planned, run)
+            except WorkspaceBusyError:
+                raise  # It is tried again, and what was queued already is found then.
             except FTFTError as error:
                 # Such as a map of a single epoch, which has no ambiguous examples: the other runs go on.
                 if start:
@@ -155,9 +173,12 @@ def _advance(
             continue
         run.status, run.message = statuses.get(run.run_id, ("queued", ""))
         if run.status in RESUMABLE and start and started is not None and run.key not in started:
-            workspace.resume(run.run_id)
+            try:
+                workspace.resume(run.run_id)
+                run.status = "queued"
+            except RunError as error:
+                run.message = error.message  # Such as one whose folder was deleted: the other runs go on.
             started.add(run.key)
-            run.status = "queued"
         if run.status == "finished":
             done[run.key] = run.run_id
 

@@ -209,9 +209,10 @@ def _open_tensorboard(_: str, run: str, folder: RunFolder, memory: Memory) -> tu
 
 
 def _open_trackio(suite: str, run: str, _: RunFolder, memory: Memory) -> tuple[str, dict[str, Any]]:
-    has_begun = bool(memory)
-    memory["id"] = run
-    return suite, {"name": run, "resume": "allow" if has_begun else "never"}
+    has_begun = "id" in memory
+    # Trackio knows a run by its name alone, and its store is the same for all workspaces.
+    memory.setdefault("id", f"{run}-{secrets.token_hex(2)}")
+    return suite, {"name": memory["id"], "resume": "allow" if has_begun else "never"}
 
 
 _OPENINGS = {

@@ -211,8 +211,10 @@ def _draw_models() -> None:
 
 def _draw_methods() -> None:
     st.subheader("Which methods", anchor=False)
-    st.pills("Methods", words.COMPARED, key=KEY + "methods", selection_mode="multi", label_visibility="collapsed",
-             persist_state="session")  # fmt: skip
+    # A recipe may ask for references alone.
+    held = [name for name in st.session_state.get(KEY + "methods") or [] if name not in words.COMPARED]
+    st.pills("Methods", [*words.COMPARED, *held], key=KEY + "methods", selection_mode="multi",
+             label_visibility="collapsed", persist_state="session")  # fmt: skip
     chosen = list(st.session_state[KEY + "methods"] or [])
     last = chosen[-1] if chosen else None
     said = "Press those that are to be compared." if last is None else f"{last}: {METHODS[last].words}"

@@ -85,7 +85,7 @@ def read_form(
         said["unit"]: said[said["unit"]],
         "early_stop": shares["early_stop"][0],
         "seeds": seeds,
-        **_given(said, "error_weight"),
+        **(_given(said, "error_weight") if "jtt" in (said["methods"] or []) else {}),
         "training": _training(said, rest.get("training", {})),
     }
     if len(recipe["reference_model"]) == 1:
@@ -143,7 +143,10 @@ def hidden_words(references: Mappings, rest: Mapping[str, Any]) -> str:
 
 def share_words(share: float) -> str:
     """Write a share as people do: "1/3" for a third, else its digits."""
-    return next((f"1/{number}" for number in (3, 6, 7, 9) if abs(share - 1 / number) < 1e-9), f"{share:g}")
+    short = f"{share:g}"
+    # What is read again must be the same share.
+    digits = short if float(short) == share else repr(float(share))
+    return next((f"1/{number}" for number in (3, 6, 7, 9) if abs(share - 1 / number) < 1e-9), digits)
 
 
 def _shares(typed: str, name: str, problems: list[str]) -> list[float]:

@@ -171,6 +171,8 @@ def _left_out(rows: Mapping[str, Mapping[str, Any]], keys: Mapping[str, str]) ->
             reasons[str(row["name"])] = "it was imported, so it is not known how it came about"
         elif isinstance(reference, str) and reference not in keys:
             reasons[str(row["name"])] = "its reference is not there, so its cost is not known"
+        elif isinstance(reference, str) and rows[reference]["config"] == "{}":
+            reasons[str(row["name"])] = "its reference was imported, so its cost is not known"
         elif latest[keys[run_id]] != run_id:
             reasons[str(row["name"])] = f"{rows[latest[keys[run_id]]]['name']} is the same run made again"
     return reasons
