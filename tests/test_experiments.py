@@ -187,7 +187,7 @@ def test_a_map_is_not_waited_for_in_budgets_too_short_for_it(tmp_path: Path) -> 
                                    fraction=1 / 3, seeds=[0]))  # fmt: skip
         kept[max_steps] = {run.method: run.stand_in.config.stop for run in planned}
     assert kept == {29: {"random": None, "erm": None}, 30: {"random": None, "erm": "settled"}}
-    with pytest.raises(InputError, match="main_model.*give at least 3 epochs, or leave stop out"):
+    with pytest.raises(InputError, match=r"main_model.*give at least 3 epochs, or leave stop out"):
         recipe_of(tmp_path, **models, epochs=2)
 
 

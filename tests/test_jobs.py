@@ -17,6 +17,7 @@ import pytest
 
 from ftft_core.errors import NotFoundError, RunError
 from ftft_core.jobs import queue as queue_module
+from ftft_core.run_folder import starting
 from ftft_core.workspace import Workspace
 from tests.conftest import CommandLine
 from tests.queued_runs import DEADLINE_SECONDS, Training, wait_until
@@ -178,7 +179,7 @@ def started_processes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         started.append(process)
         return process
 
-    monkeypatch.setattr(queue_module.subprocess, "Popen", popen)
+    monkeypatch.setattr(starting.subprocess, "Popen", popen)
     return started
 
 

@@ -30,16 +30,6 @@ def made(tmp_path_factory):
     return make_workspace(tmp_path_factory.mktemp("experiment"))
 
 
-class Driver:
-    """Stands in for the process that works on an experiment: this one, which does nothing."""
-
-    def __init__(self, *_, **__):
-        self.pid = os.getpid()
-
-    def poll(self):
-        return None
-
-
 @pytest.fixture
 def workspace(made, tmp_path, monkeypatch):
     """A copy of it, which the app shows, and in which nothing starts by itself."""
@@ -47,7 +37,8 @@ def workspace(made, tmp_path, monkeypatch):
     monkeypatch.setenv("FTFT_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.setattr("ftft_core.jobs.queue.Queue.ensure_worker", lambda self: None)
     monkeypatch.setattr(Workspace, "start_measuring", lambda self, configs: None)
-    monkeypatch.setattr("ftft_core.experiments.driving.subprocess.Popen", Driver)
+    # This process stands in for the one that works on an experiment, and does nothing.
+    monkeypatch.setattr("ftft_core.experiments.driving.start_detached", lambda *_, **__: os.getpid())
     return Workspace(tmp_path / "workspace")
 
 

@@ -81,6 +81,7 @@ class Database:
         self._is_migrated = False
         self._linger_seconds: float | None = None
         self._close_at: float | None = None
+        self._watcher: threading.Thread | None = None
         self._was_written = False
 
     def linger(self, seconds: float = _LINGER_SECONDS) -> None:
@@ -171,7 +172,8 @@ class Database:
                     is_watched = self._close_at is not None
                     self._close_at = time.monotonic() + self._linger_seconds
                     if not is_watched:
-                        threading.Thread(target=self._close_later, name="ftft-database", daemon=True).start()
+                        self._watcher = threading.Thread(target=self._close_later, name="ftft-database", daemon=True)
+                        self._watcher.start()
 
     def _close_later(self) -> None:
         """Close the connection once it has lingered, or is wanted elsewhere."""
@@ -187,6 +189,8 @@ class Database:
     def _close_at_exit(self) -> None:
         with self._lock:
             self._close()
+        if self._watcher is not None:  # A thread that still lives then keeps DuckDB loaded, which complains of it.
+            self._watcher.join(1)
 
     def _close(self) -> None:
         if self._connection is not None:
