@@ -211,7 +211,7 @@ def _line_names(
 
 def _names_width(names: Mapping[str, str]) -> float:
     letters = max((min(len(name), NAME_LETTERS) for name in names.values()), default=0)
-    return 22 + NAME_PIXELS * letters
+    return 30 + NAME_PIXELS * letters
 
 
 def line_colours(names: Iterable[str], focus: Sequence[str], theme: Theme) -> dict[str, str]:
