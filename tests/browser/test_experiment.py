@@ -90,13 +90,13 @@ def test_an_experiment_is_started_left_stopped_gone_on_with_and_compared(
         tab.get_by_role("button", name="Stop", exact=True).first.click()  # its line has one, and its page
         state_of(tab).get_by_text("Stopping").first.wait_for()
         held.let_go()
-        state_of(tab).get_by_text("Stopped: each run left a checkpoint").wait_for(timeout=240_000)
+        state_of(tab).get_by_text("Stopped: each run left a checkpoint").wait_for(timeout=600_000)
     (stopped,) = experiments.experiments(app.workspace)
     assert stopped.status == "stopped"
     (reference,) = [line for line in stopped.runs if line.method == "reference"]
 
     tab.get_by_role("button", name="Go on", exact=True).click()
-    state_of(tab).get_by_text("Finished: 3 of 3 runs").wait_for(timeout=240_000)
+    state_of(tab).get_by_text("Finished: 3 of 3 runs").wait_for(timeout=600_000)
     app.workspace.sync()
     row = app.workspace.run(str(reference.run_id))
     assert (row["status"], row["num_optimizer_steps"]) == ("finished", STEPS)
