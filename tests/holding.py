@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ftft_core.run_folder import RunFolder
-
-_SECONDS = 240
-_PAUSE_SECONDS = 0.02
+from tests.queued_runs import wait_until
 
 
 class Held:
@@ -28,10 +25,7 @@ class Held:
     def move_to(self, step: int) -> None:
         """Let it train until it tells of this step, or a later one."""
         self.let_go()
-        deadline = time.monotonic() + _SECONDS
-        while self.step < step:
-            assert time.monotonic() < deadline, f"no step {step}: {self._folder.read_state()}"
-            time.sleep(_PAUSE_SECONDS)
+        wait_until(lambda: self.step >= step, f"it is at step {step}")
         self._send(signal.SIGSTOP)
         state = self._folder.read_state()
         assert state["status"] == "running", f"it was too fast to be held: {state}"

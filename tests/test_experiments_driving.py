@@ -19,7 +19,7 @@ from ftft_core.experiments import running as running_module
 from ftft_core.experiments.driving import drive, start_experiment, work_on
 from ftft_core.jobs import Queue
 from ftft_core.workspace import Workspace
-from tests.test_experiments import Instant, instant, toy, toy_recipe
+from tests.test_experiments_running import Instant, instant, toy, toy_recipe
 
 __all__ = ["instant", "toy"]  # fixtures
 NOBODY = 2**22 + 1

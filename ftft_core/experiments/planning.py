@@ -231,12 +231,11 @@ class _Planner:
         stop: bool = True,
         num_examples: int | None = None,
     ) -> RunConfig:
-        may_stop = stop and budget.max_steps is not None
         main = self.recipe.main_model
         return RunConfig(
             suite=self.recipe.suite,
-            model=self.recipe.main_model.model,
-            layers=self.recipe.main_model.layers,
+            model=main.model,
+            layers=main.layers,
             subset=subset,
             method=method,
             reference=reference,
@@ -244,7 +243,7 @@ class _Planner:
             seed=seed,
             budget=budget,
             training=self.recipe.training.of("main"),
-            **(self._stop_values(main, budget.max_steps or 0, "main", num_examples) if may_stop else {}),
+            **(self._stop_values(main, budget.max_steps, "main", num_examples) if stop and budget.max_steps else {}),
         )
 
     def _stop_values(self, model: MainModel, steps: int, part: str, num_examples: int | None = None) -> dict[str, Any]:

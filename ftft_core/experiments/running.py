@@ -93,7 +93,7 @@ def stop_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, keep
     """
     run_ids = [run.run_id for run in planned if run.run_id and run.run_id not in keep]
     asked: set[str] = set()
-    while under_way := [each for each in run_ids if status_of(workspace, each) in {"queued", "running"}]:
+    while under_way := [each for each in run_ids if _status_of(workspace, each) in {"queued", "running"}]:
         # The last ones first, so that none that waits starts in the meantime; who is too busy to listen is asked again.
         for run_id in (each for each in reversed(under_way) if each not in asked):
             with suppress(WorkspaceBusyError):
@@ -105,7 +105,7 @@ def stop_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, keep
         workspace.sync()
 
 
-def status_of(workspace: Workspace, run_id: str) -> str:
+def _status_of(workspace: Workspace, run_id: str) -> str:
     """Give the status of a run that was queued; `REMOVED` when somebody has removed it since."""
     try:
         return workspace.progress(run_id).status
@@ -117,7 +117,7 @@ def _looks(workspace: Workspace, planned: Sequence[PlannedRun]) -> list[tuple[st
     """Give the status of every run that there is, and how many of its files wait to be taken in."""
     looks = []
     for run_id in (run.run_id for run in planned if run.run_id is not None):
-        status = status_of(workspace, run_id)
+        status = _status_of(workspace, run_id)
         looks.append((status, 0 if status == REMOVED else len(workspace.run_folder(run_id).outbox_files())))
     return looks
 
