@@ -5,7 +5,7 @@ Owns what tells two versions of a method apart, in words. Which runs may be aver
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,7 @@ def make_columns(
     groups = {column_id(method.runs[0]): method for method in methods}
     empty, _ = group_runs([run for run, _ in unfinished if column_id(run) not in groups])
     every = {**groups, **{column_id(method.runs[0]): method for method in empty}}
-    details = _details(list(every.values()))
+    details = _unlike(list(every), list(every.values()), _details(list(every.values())))
     columns = []
     for (column, method), detail in zip(every.items(), details, strict=True):
         runs = groups[column].runs if column in groups else ()
@@ -145,7 +145,8 @@ def _details(methods: Sequence[MethodRuns]) -> list[str]:
     for method in methods:
         key = method.key
         namesakes = [other for other in methods if other.key.method == key.method]
-        parts = [f"{short_model(key.model)}, {key.num_layers} layers"] if len(models) > 1 else []
+        model = _model_words(key.model, [name for name, _ in models])
+        parts = [f"{model}, {key.num_layers} layers"] if len(models) > 1 else []
         if len({(other.key.reference_model, other.key.reference_layers) for other in namesakes}) > 1:
             parts.append(reference_words(key))
         if len({other.key.fraction for other in namesakes}) > 1:
@@ -153,6 +154,21 @@ def _details(methods: Sequence[MethodRuns]) -> list[str]:
         parts += _facts_apart(method, [other for other in namesakes if other.key == key])
         details.append("; ".join(parts))
     return details
+
+
+def _model_words(model: str, models: Iterable[str]) -> str:
+    """Shorten a model's name, unless another model would be called the same."""
+    alike = {other for other in models if short_model(other) == short_model(model)}
+    return short_model(model) if len(alike) == 1 else model
+
+
+def _unlike(columns: Sequence[str], methods: Sequence[MethodRuns], details: Sequence[str]) -> list[str]:
+    """Add the letters of its id to a column that is called as another one: tables go by names."""
+    names = [(method.key.method, detail) for method, detail in zip(methods, details, strict=True)]
+    return [
+        "; ".join(part for part in (detail, column.rpartition("-")[2]) if part) if names.count(name) > 1 else detail
+        for column, name, detail in zip(columns, names, details, strict=True)
+    ]
 
 
 def _facts_apart(method: MethodRuns, alike: Sequence[MethodRuns]) -> list[str]:
