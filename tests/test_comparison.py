@@ -154,6 +154,23 @@ def test_of_several_baselines_the_one_that_agrees_in_most_facts_is_taken_and_nam
     assert any("could be compared with 2 kinds of 'erm' runs" in note and "rate 2" in note for note in comparison.notes)
 
 
+def test_the_baseline_on_all_the_data_goes_before_one_on_as_little_as_the_method():
+    runs = [run("erm", 0, [0, 0]), run("erm", 1, [1, 0], fraction=0.5, total_flops=50.0)]
+    comparison = compare([*runs, run("random", 0, [1, 1], fraction=0.5, total_flops=25.0)])
+    assert accuracy_row(comparison, "random")["delta"] == 1.0
+    assert accuracy_row(comparison, "random")["cost_share"] == 0.25
+
+
+def test_what_differs_from_the_baseline_beside_the_method_is_said():
+    usual = {"precision": "fp32", "training.batch_size": 32, "budget": "epochs 3"}
+    other = {"precision": "bf16", "training.batch_size": 8, "budget": "max_steps 9"}
+    runs = [run("erm", 0, [1, 0], facts=usual), run("random", 0, [1, 1], facts={**usual, "budget": "max_steps 9"})]
+    comparison = compare([*runs, run("ftft", 0, [1, 1], facts=other)])
+    (said,) = [note for note in comparison.notes if "in more than the method" in note]
+    assert said.startswith("ftft ")
+    assert "precision (bf16 against fp32), training.batch_size (8 against 32)." in said
+
+
 def test_a_seed_run_twice_counts_once():
     first, second = run("erm", 0, [0, 0]), run("erm", 0, [1, 1])
     comparison = compare([first, second])

@@ -23,6 +23,7 @@ from ftft_core.comparison.runs import (
     MethodRuns,
     RunResult,
     describe,
+    facts_apart,
     group_runs,
 )
 from ftft_core.comparison.scoring import Scores, group_scores, score_all, seed_scores, several
@@ -36,6 +37,9 @@ ROW_COLUMNS = (
 """Columns of every row of a comparison, a promise of the command line."""
 
 ROLES = ("dev", "in_distribution", "out_of_distribution")
+SETTINGS = ("suite_fingerprint", "precision")
+"""Facts beside those of the training that no method decides. A budget is not one: methods have budgets of their own."""
+
 SIGNIFICANCE = 0.05
 """Largest corrected p-value at which a difference is marked."""
 
@@ -102,7 +106,8 @@ def compare_runs(
 
     Runs are averaged over seeds where nothing but the seed differs; others stand in rows of their own, with a note. A
     method's baseline is the `baseline` method's runs on the same model and layers; if there are several, those with
-    the same reference and fraction, else with all the data, then those that agree in most facts, then with most seeds.
+    the same reference, else on all the data, else with the same fraction, then those that agree in most facts, then
+    with most seeds. A note says where the two differ in more than the method.
     A run whose example ids or gold labels on a split differ from most others' counts as lacking that split.
 
     :param runs: finished runs on one suite; those with the method `reference` are left out.
@@ -190,7 +195,7 @@ def baseline_of(method: MethodRuns, methods: Sequence[MethodRuns], baseline: str
         )
         alike = sum(1 for name, value in method.facts.items() if other.facts.get(name) == value)
         same_fraction = other.key.fraction == key.fraction
-        return same_reference, same_fraction, other.key.fraction == 1.0, alike, len(other.runs)
+        return same_reference, other.key.fraction == 1.0, same_fraction, alike, len(other.runs)
 
     return max(candidates, key=likeness) if candidates else None
 
@@ -217,6 +222,11 @@ def _notes_on_baselines(
                 f"{describe(method.key)} has no '{baseline}' run on its own model and layers: its differences and cost "
                 "share are left empty."
             )
+        if chosen is not None and (apart := facts_apart([method, chosen], _settings_of(method, chosen))):
+            notes.append(
+                f"{describe(method.key)} and its baseline differ in more than the method: {', '.join(apart)}. Their "
+                "difference is of both together."
+            )
         if chosen is not None and chosen is not method and len(_candidates(method.key, methods, baseline)) > 1:
             chosen_for.setdefault(chosen.column, []).append(method.key.method)
     for column in make_columns(methods) if chosen_for else ():
@@ -228,6 +238,12 @@ def _notes_on_baselines(
                 f"{column.name}, {several('run', column.runs)}."
             )
     return notes
+
+
+def _settings_of(method: MethodRuns, baseline: MethodRuns) -> list[str]:
+    """Name the facts that no method decides, and that a fair comparison therefore shares: data, precision, training."""
+    both = [name for name in method.facts if name in baseline.facts]
+    return [name for name in both if name in SETTINGS or name.startswith("training.")]
 
 
 def _cost_share(method: MethodRuns, baseline: MethodRuns | None, notes: list[str]) -> float | None:
