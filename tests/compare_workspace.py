@@ -64,6 +64,8 @@ class Made:
     failed: Sequence[int] = ()
     snapshots: int = 5
     suffix: str = ""
+    precision: str | None = None
+    """Known of runs whose training began, and of no failed one."""
 
 
 USUAL = (
@@ -123,7 +125,7 @@ def add_runs(workspace: Workspace, model: Path, made: Made) -> None:
         leave_predictions(workspace, run, made, seed)
         if made.snapshots:
             leave_scores(workspace, run, made, seed)
-        finish(workspace, run, 1e12 * made.tera_flops)
+        finish(workspace, run, 1e12 * made.tera_flops, precision=made.precision)
 
 
 def drawn_logits(split: str, made: Made, seed: int, share: float) -> npt.NDArray[np.float32]:
@@ -173,7 +175,7 @@ def leave_scores(workspace: Workspace, run: str, made: Made, seed: int) -> None:
     write_parquet(workspace.run_folder(run).outbox / "scores-all.parquet", pa.concat_tables(tables))
 
 
-def finish(workspace: Workspace, run: str, flops: float, *, steps: int = STEPS) -> None:
+def finish(workspace: Workspace, run: str, flops: float, *, steps: int = STEPS, precision: str | None = None) -> None:
     """Write progress and state as at the end of a training; the next `sync` takes everything in."""
     folder = workspace.run_folder(run)
     folder.write_progress(
@@ -181,7 +183,7 @@ def finish(workspace: Workspace, run: str, flops: float, *, steps: int = STEPS) 
          "fraction": 1.0, "seconds_left": 0.0, "examples_seen": 32 * steps, "train_flops": flops,
          "evaluation_flops": 0.0, "train_seconds": flops / 5e11}
     )  # fmt: skip
-    folder.set_status("finished", "done")
+    folder.set_status("finished", "done", **({} if precision is None else {"precision": precision}))
 
 
 def _reference(workspace: Workspace, model: Path, seed: int) -> str:

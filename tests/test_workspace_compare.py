@@ -124,6 +124,25 @@ def test_a_method_none_of_whose_runs_finished_has_a_column_of_its_own(tmp_path):
         workspace.compare_pair(report, "erm", report.columns[1].column, "news")
 
 
+def test_a_seed_that_failed_before_its_precision_was_known_is_missing_in_the_column_of_the_others(tmp_path):
+    made = [Made("erm", 1, 60, seeds=(0, 1), failed=(2,), snapshots=0, precision="fp32")]
+    (column,) = make_compare_workspace(tmp_path, made).compare(SUITE).columns
+    assert (column.name, column.num_seeds, column.num_wanted) == ("erm", 2, 3)
+    assert column.facts["precision"] == "fp32"
+
+
+def test_runs_of_another_precision_are_not_averaged_and_what_differs_is_said(tmp_path):
+    made = [
+        Made("erm", 1, 60, seeds=(0,), snapshots=0, precision="fp32"),
+        Made("erm", 1, 60, seeds=(1,), snapshots=0, suffix="-half", precision="bf16"),
+        Made("random", 1, 20, seeds=(1,), subset="random-{seed}", snapshots=0, precision="fp16"),
+    ]
+    report = make_compare_workspace(tmp_path, made).compare(SUITE)
+    assert [column.name for column in report.columns] == ["erm (fp32)", "erm (bf16)", "random"]
+    assert any("not averaged because they differ in precision (fp32 against bf16)" in note for note in report.notes)
+    assert any("differ in more than the method: precision (fp16 against fp32)" in note for note in report.notes)
+
+
 def test_without_erm_differences_are_left_out_and_curves_have_no_share(tmp_path):
     workspace = make_compare_workspace(tmp_path, [Made("random", 1, 20, subset="random-{seed}", snapshots=2)])
     report = workspace.compare(SUITE)

@@ -71,7 +71,7 @@ def read_compared_runs(connection: store.Connection, suite: str) -> ComparedRuns
     chosen.sort(key=lambda row: place[row["method"]])  # stable: within a method as they were made
     done = [row for row in chosen if row["status"] == "finished"]
     predictions = _read_predictions(connection, suite, [row["run_id"] for row in done], splits)
-    results = _results(chosen, known, recipes, predictions)
+    results = _with_precision(_results(chosen, known, recipes, predictions))
     unfinished = [
         (
             results[row["run_id"]],
@@ -138,6 +138,30 @@ def _results(
         row["run_id"]: replace(result, facts={**result.facts, **_matched_facts(row, found.values())})
         for row, result in zip(rows, found.values(), strict=True)
     }
+
+
+def _with_precision(results: Mapping[str, RunResult]) -> dict[str, RunResult]:
+    """Give runs that ended or wait before they knew their precision that of the run they would be averaged with.
+
+    A run learns its precision from its device, when its training begins; until then it must not count as another
+    version of its method.
+    """
+    known = {_apart_from_precision(each): each.facts["precision"] for each in results.values() if _knows(each)}
+    found = {}
+    for run_id, each in results.items():
+        like = _apart_from_precision(each)
+        begun = _knows(each) or each.predictions or like not in known
+        found[run_id] = each if begun else replace(each, facts={**each.facts, "precision": known[like]})
+    return found
+
+
+def _knows(run: RunResult) -> bool:
+    return "precision" in run.facts
+
+
+def _apart_from_precision(run: RunResult) -> str:
+    """Name the column that a run would belong to if precision did not count."""
+    return column_id(replace(run, facts={name: value for name, value in run.facts.items() if name != "precision"}))
 
 
 def _matched_facts(run: Mapping[str, Any], others: Iterable[RunResult]) -> dict[str, object]:
