@@ -31,7 +31,7 @@ def test_the_front_goes_over_what_nothing_beats_and_names_are_words():
     assert list(beaten.marker.symbol) == ["diamond"]
     assert list(best.text) == ["<b>ftft</b>", "&lt;b&gt;x&lt;/b&gt;"]
     assert list(best.error_y.array) == [0.01, 0]
-    assert list(best.customdata[1][1:]) == [1, 0.0]
+    assert [words for _, words in best.customdata] == [" ± 1.0 over 3 seeds", " of 1 seed"]
 
 
 def test_names_do_not_cover_one_another():

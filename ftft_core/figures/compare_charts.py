@@ -81,11 +81,11 @@ def cost_front_figure(
                     "line": {"width": 1.5, "color": colour},
                 },
                 customdata=[
-                    [plain(row.name, limit=80), row.num_seeds, 0.0 if np.isnan(row.std) else 100 * row.std]
+                    [plain(row.name, limit=80), _seeds_words(row.num_seeds, row.std)]
                     for row in some.itertuples(index=False)
                 ],
                 hovertemplate=(
-                    "<b>%{customdata[0]}</b><br>%{y:.1%} ± %{customdata[2]:.1f} over %{customdata[1]} seeds<br>"
+                    "<b>%{customdata[0]}</b><br>%{y:.1%}%{customdata[1]}<br>"
                     "%{x:.0%} of the baseline's FLOPs<extra></extra>"
                 ),
                 cliponaxis=False,
@@ -105,6 +105,11 @@ def cost_front_figure(
     }
     figure.update_layout(layout)
     return figure
+
+
+def _seeds_words(num_seeds: int, std: float) -> str:
+    """Word over how many seeds a mean is, and their spread: one seed has none."""
+    return " of 1 seed" if num_seeds == 1 else f" ± {100 * std:.1f} over {num_seeds} seeds"
 
 
 def cost_curves_figure(
