@@ -12,7 +12,7 @@ from ftft_core.ui import compare_reads, compare_state
 from ftft_core.ui.compare_charts import draw_curves, draw_front
 from ftft_core.ui.compare_examples import EXAMPLES_CSS
 from ftft_core.ui.compare_export import draw_export
-from ftft_core.ui.compare_notes import draw_notes, seeds_markup, table_caption
+from ftft_core.ui.compare_notes import draw_notes, no_erm_markup, seeds_markup, table_caption
 from ftft_core.ui.compare_pair import draw_pair, read_pins
 from ftft_core.ui.paper_table import comparison_table, table_css
 
@@ -28,8 +28,9 @@ if now.suite is None:
 runs = ui.reads.runs(now.suite)
 finished = runs[(runs["status"] == "finished") & (runs["method"] != "reference")]
 if finished.empty:
+    ended = runs[runs["status"].isin(["failed", "lost", "cancelled"]) & (runs["method"] != "reference")]
     ui.guard(
-        "This suite has no finished run to compare yet.",
+        f"This suite has no finished run to compare yet{f'; {len(ended)} ended early' if len(ended) else ''}.",
         "Fine-tune on all examples (erm, the baseline) and on a subset, or let an experiment run several methods with "
         "several seeds; they then stand here side by side.",
         page=("pages/fine_tune.py", "Fine-tune"),
@@ -50,15 +51,14 @@ except FTFTError as failure:
 first, second = read_pins(report, problems)
 
 st.html(table_css(ui.theme()) + EXAMPLES_CSS)
-for problem in problems:
-    st.warning(ui.as_text(problem), icon=":material/link_off:")
+compare_state.tell(problems)
 words_column, metric_column, baseline_column = st.columns([4.2, 1.25, 1], vertical_alignment="top")
 with metric_column:
     compare_state.pick("Score", "metric", METRIC_TITLES, metric, "accuracy")
 with baseline_column:
     compare_state.pick("Baseline", "baseline", methods, baseline, usual)
 said = html.escape(conclude(report.comparison, column=first, metric=metric))
-words_column.html(f'<div class="ftft-summary">{said}</div>{seeds_markup(report)}')
+words_column.html(f'<div class="ftft-summary">{said}</div>{no_erm_markup(report)}{seeds_markup(report)}')
 
 beside = len(report.columns) <= BESIDE_COLUMNS
 table_column, chart_column = st.columns([1.72, 1], gap="large") if beside else (st.container(), st.container())

@@ -2,8 +2,11 @@
 
 import html
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -11,8 +14,15 @@ from ftft_core.comparison.pairs import mcnemar
 from ftft_core.figures import LIGHT
 from ftft_core.ui.compare_examples import examples_markup, outcome_words
 from ftft_core.ui.compare_export import seeds_csv
-from ftft_core.ui.compare_notes import COVERAGE, seeds_markup
-from ftft_core.ui.compare_pair import default_pins, groups_words, ordered_groups, summary_markup
+from ftft_core.ui.compare_notes import COVERAGE, no_erm_markup, seeds_markup
+from ftft_core.ui.compare_pair import (
+    MAX_GROUPS,
+    default_pins,
+    groups_words,
+    most_different,
+    ordered_groups,
+    summary_markup,
+)
 from ftft_core.ui.paper_table import comparison_table
 from ftft_core.workspace.charted import front_points, reach_words
 from tests.compare_workspace import AWKWARD, SUITE, Made, make_compare_workspace
@@ -74,6 +84,8 @@ def test_the_table_has_methods_in_columns_splits_in_rows_and_costs_below(report)
         "", "erm learning rate 5e-05 baseline 3 seeds", "erm learning rate 2e-05 2 seeds", "erm_matched 3 seeds",
         "ftft 3 of 4 seeds", "random 3 seeds",
     ]  # fmt: skip
+    assert "Cost as a share of erm’s, the reference’s included" in said
+    assert no_erm_markup(report) == ""
     places = [said.index(name) for name in ("In distribution", "forum", "Out of distribution", "news", "average")]
     assert places == sorted(places)
     start = said.index("FLOPs")
@@ -128,11 +140,29 @@ def test_what_is_missing_is_shown(tmp_path):
     table = comparison_table(report, "macro_f1", LIGHT)
     said = words(table)
     assert said[1:3] == ["random 1 seed", "focal 0 of 1 seeds"]
+    assert "Cost, the reference’s included" in said
+    assert "There is no finished erm run" in no_erm_markup(report)
     assert said[said.index("news") + 2] == "–"
     assert "seed 0 failed: the disk is full" in table
     assert "random has 1 seed" in seeds_markup(report)
     assert front_points(report, "accuracy").empty
     assert any("no &#x27;erm&#x27; run" in html.escape(note) for note in report.notes)
+
+
+def test_a_mean_of_fewer_seeds_than_its_column_has_says_so(report):
+    rows, seeds = report.rows.copy(), report.comparison.marks["column"] == report.column("ftft").column
+    rows.loc[seeds.to_numpy() & (rows["split"] == "news").to_numpy(), "num_seeds"] = 2
+    fewer = replace(report, comparison=replace(report.comparison, rows=rows))
+    of_all, of_some = (words(comparison_table(each, "accuracy", LIGHT)) for each in (report, fewer))
+    assert "2 seeds" in of_some[of_some.index("news") + 4]
+    assert "seeds" not in of_all[of_all.index("news") + 4]
+
+
+def test_when_all_have_failed_the_page_says_so(tmp_path, monkeypatch):
+    workspace = make_compare_workspace(tmp_path, [Made("erm", 1, 60, seeds=(), failed=(0, 1))])
+    monkeypatch.setenv("FTFT_WORKSPACE", str(workspace.folder))
+    page = open_compare(AppTest.from_file(str(APP), default_timeout=60))
+    assert "This suite has no finished run to compare yet; 2 ended early." in written(page)
 
 
 def test_with_many_methods_intervals_move_to_the_hover_and_nothing_is_cut(tmp_path):
@@ -186,6 +216,15 @@ def test_groups_are_ordered_and_counted(workspace, report):
     assert groups_words(groups, "ftft", "erm").startswith(f"ftft is ahead in {ahead}, erm in")
 
 
+def test_of_too_many_groups_those_that_differ_most_are_drawn():
+    deltas = np.linspace(-0.5, 0.3, MAX_GROUPS + 21)
+    groups = pd.DataFrame({"group": [f"g{place:02}" for place in range(len(deltas))], "delta": deltas})
+    kept = most_different(groups)
+    assert len(kept) == MAX_GROUPS
+    assert kept["delta"].min() == -0.5
+    assert kept["delta"].abs().min() >= groups[~groups.index.isin(kept.index)]["delta"].abs().max()
+
+
 def test_the_address_sets_score_baseline_pins_and_split(app, report):
     second = report.column("random").column
     page = open_compare(app, metric="ece", baseline="erm_matched", second=second, split="checks")
@@ -203,6 +242,12 @@ def test_what_a_link_cannot_show_is_said(app):
     assert any("The link's metric: received 'bleu'; there is accuracy, macro_f1, ece." in each for each in said)
     assert any("The link's first: received 'jtt-123456'" in each for each in said)
     assert page.selectbox(key="compare.metric").value == "accuracy"
+
+
+def test_what_a_link_says_of_a_part_of_the_page_is_told_as_words(app):
+    page = open_compare(app, split="![x](http://far.away/x.png)", curves="up")
+    assert any("received '\\!\\[x\\]\\(http" in warning.value for warning in page.warning)
+    assert any("The link's curves: received 'up'" in warning.value.replace("\\", "") for warning in page.warning)
 
 
 def test_choosing_changes_the_page_and_the_address(app, report):
@@ -239,6 +284,11 @@ def test_outcomes_are_named_with_their_numbers():
     assert list(outcome_words(counts, ("ftft", "erm")).values()) == [
         "only ftft right  1,234", "only erm right  5", "both wrong  6", "both right  7",
     ]  # fmt: skip
+
+
+def test_names_in_buttons_are_words():
+    counts = dict.fromkeys(("won", "lost", "both_wrong", "both_right"), 1)
+    assert outcome_words(counts, ("a *b*", "c"))["won"] == "only a \\*b\\* right  1"
 
 
 def test_every_seed_s_score_can_be_taken_away(report):

@@ -65,6 +65,7 @@ def draw_curves(report: ComparisonReport, metric: str, focus: list[str]) -> None
         compare_state.pick(
             "Curves of", "curves", ROLES, role, "out_of_distribution", label_visibility="collapsed", width=190
         )
+    compare_state.tell(problems)
     found = compare_reads.curves(report.suite, report.comparison.baseline, metric, role)
     if found.curves.empty or not found.baseline_cost:
         st.markdown(":gray[Curves need a finished baseline run whose cost is known, and predictions on every split.]")
@@ -88,6 +89,8 @@ def draw_curves(report: ComparisonReport, metric: str, focus: list[str]) -> None
     )
     st.plotly_chart(figure, config=chart_config("learning-curves-against-cost"), theme=None, key="compare.curves.chart")
     said = reach_words(report, found, drawn, metric, ROLES[role])
+    if len(shown) < len(drawn):
+        said.append(f"Drawn are {len(shown)} of {len(drawn)}: the baseline, those pinned below, and the first others.")
     st.html("".join(f'<div class="ftft-quiet">{html.escape(sentence)}</div>' for sentence in said))
 
 

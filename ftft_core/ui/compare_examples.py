@@ -16,12 +16,14 @@ from ftft_core.comparison.pairs import OUTCOMES, RULES, Pair
 from ftft_core.errors import FTFTError
 from ftft_core.figures.themes import side_colours
 from ftft_core.ui import compare_state, reads
-from ftft_core.ui.frame import chosen, show_error, theme
+from ftft_core.ui.frame import as_text, chosen, show_error, theme
 from ftft_core.workspace import ComparisonReport
 
 PAGE_ROWS = 20
 SHOWN_LETTERS = 1200
 """Of a text; the rest is on the data map and in the file."""
+
+NO_PLACE = "A data map is of training examples; none of these texts is one, so none of them has a place on it."
 
 ALL = ""
 """No filter."""
@@ -45,13 +47,14 @@ def draw_examples(report: ComparisonReport, pair: Pair, names: tuple[str, str]) 
                 compare_state.pick("Counted", "rule", RULES, rule, "most", label_visibility="collapsed", width=150)
             st.space("stretch")
             filters = _draw_filters(report, pair)
+        compare_state.tell(problems)
         _draw_page(report, pair, names, outcome, {"rule": rule, **filters})
 
 
 def outcome_words(counts: dict[str, int], names: tuple[str, str]) -> dict[str, str]:
-    """Word the outcomes with their numbers, for their buttons."""
+    """Word the outcomes with their numbers, for their buttons, which take Markdown."""
     titles = (f"only {names[0]} right", f"only {names[1]} right", "both wrong", "both right")
-    return {outcome: f"{title}  {counts[outcome]:,}" for outcome, title in zip(OUTCOMES, titles, strict=True)}
+    return {outcome: f"{as_text(title)}  {counts[outcome]:,}" for outcome, title in zip(OUTCOMES, titles, strict=True)}
 
 
 def _draw_filters(report: ComparisonReport, pair: Pair) -> dict[str, Any]:
@@ -92,6 +95,8 @@ def _draw_page(
         st.html('<div class="ftft-quiet">No example is so.</div>')
         return
     st.html(examples_markup(rows, names, report.suite))
+    if rows["training_id"].isna().all():
+        st.html(f'<div class="ftft-quiet">{NO_PLACE}</div>')
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         first = (page - 1) * PAGE_ROWS
         said = f"{first + 1:,} to {first + len(rows):,} of {total:,}, where the two differ most first"

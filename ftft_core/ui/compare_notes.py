@@ -22,6 +22,9 @@ COVERAGE = (
 )
 """Measured by that benchmark; its header has the table."""
 
+PLAIN = "erm"
+"""Plain fine-tuning on all examples, what every claim of robustness or thrift is held against."""
+
 SHOWN_NOTES = 3
 """Notes that stand on the page; more can be unfolded."""
 
@@ -42,6 +45,18 @@ def seeds_markup(report: ComparisonReport) -> str:
     )
     colour = theme().correctness[0]
     return f'<div class="ftft-warn" data-testid="few-seeds" style="color: {colour}">{html.escape(words)}</div>'
+
+
+def no_erm_markup(report: ComparisonReport) -> str:
+    """Return what it means that no erm run has finished; empty where one has."""
+    if any(column.title == PLAIN and column.runs for column in report.columns):
+        return ""
+    words = (
+        f"There is no finished {PLAIN} run: what is shown is held against {report.comparison.baseline}, not against "
+        "plain fine-tuning on all examples."
+    )
+    colour = theme().correctness[0]
+    return f'<div class="ftft-warn" data-testid="no-erm" style="color: {colour}">{html.escape(words)}</div>'
 
 
 def table_caption(report: ComparisonReport, metric: str) -> str:

@@ -25,7 +25,7 @@ from ftft_core.ui.frame import show_error, theme
 from ftft_core.ui.paper_table import interval_words
 from ftft_core.workspace import ComparisonReport
 
-GROUP_ORDERS = {"delta": "largest difference first", "name": "by name", "size": "largest group first"}
+GROUP_ORDERS = {"delta": "by difference", "name": "by name", "size": "largest group first"}
 MAX_GROUPS = 60
 """Groups that one chart shows; of more, those that differ most."""
 
@@ -69,8 +69,7 @@ def draw_pair(report: ComparisonReport, first: str, second: str, metric: str) ->
         st.html('<span class="ftft-quiet">on</span>', width="content")
         default = out[0] if out else next(iter(splits))
         compare_state.pick("Split", "split", splits, split, default, **collapsed)
-    for problem in problems:
-        st.warning(problem, icon=":material/link_off:")
+    compare_state.tell(problems)
     if first == second:
         st.markdown(":gray[Both are the same method; pin another one to see where the two differ.]")
         return
@@ -152,10 +151,19 @@ def _draw_groups(pair: Pair, first: str, second: str, metric: str) -> None:
             st.selectbox("Order of groups", list(GROUP_ORDERS), format_func=lambda name: GROUP_ORDERS[name],
                          key="compare.groups.order", label_visibility="collapsed", width=210)
         )  # fmt: skip
+    drawn = ordered_groups(most_different(groups), order)
+    if len(drawn) < len(groups):
+        st.html(f'<div class="ftft-quiet">Drawn are the {len(drawn)} that differ most.</div>')
     st.plotly_chart(
-        groups_figure(ordered_groups(groups, order).head(MAX_GROUPS), theme()),
+        groups_figure(drawn, theme()),
         config=chart_config("groups"), theme=None, key="compare.groups.chart",
     )  # fmt: skip
+
+
+def most_different(groups: pd.DataFrame) -> pd.DataFrame:
+    """Return the groups that one chart can show: those with the largest differences to either side."""
+    largest = groups["delta"].abs().sort_values(ascending=False, kind="stable").index[:MAX_GROUPS]
+    return groups[groups.index.isin(largest)]
 
 
 def ordered_groups(groups: pd.DataFrame, order: str) -> pd.DataFrame:

@@ -42,6 +42,12 @@ def asked(name: str, options: Mapping[str, str], default: str, problems: list[st
     return default
 
 
+def tell(problems: list[str]) -> None:
+    """Draw what the address asks for and cannot have; words from a link are words, not Markdown."""
+    for problem in problems:
+        st.warning(frame.as_text(problem), icon=":material/link_off:")
+
+
 def pick(
     label: str,
     name: str,

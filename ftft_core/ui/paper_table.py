@@ -43,6 +43,7 @@ def table_css(theme: Theme) -> str:
 .ftft-paper thead .detail, .ftft-paper thead .seeds {{ display: block; font-weight: 400; font-size: 0.82em;
   color: var(--ftft-muted); }}
 .ftft-paper thead .seeds.few {{ color: {worse}; font-weight: 600; }}
+.ftft-paper tbody .seeds {{ display: block; font-size: 0.82em; color: {worse}; }}
 .ftft-paper tr.section td {{ font-weight: 600; color: inherit; padding: 0.75rem 0 0.15rem; font-size: 0.9em; }}
 .ftft-paper tr.section .dot {{ display: inline-block; width: 0.62em; height: 0.62em; border-radius: 50%;
   margin-right: 0.5em; }}
@@ -82,7 +83,7 @@ def comparison_table(report: ComparisonReport, metric: str, theme: Theme) -> str
         if len(splits) > 1:
             averages = [cells.average(column, role) for column in report.columns]
             body.append(_row("average", averages, f"average {kind}"))
-    body.append(_section("Cost, with the reference’s", cells.width))
+    body.append(_section(_cost_title(report), cells.width))
     body += _cost_rows(report, cells)
     baselines = report.baselines
     head = "".join(f"<th>{_head(column, column.column in baselines, cells)}</th>" for column in report.columns)
@@ -155,7 +156,9 @@ class _Cells:
         words = [title, *(f"seed {seed}   {100 * value:5.1f}   {name}" for seed, name, value in values)]
         words += [run.words for run in column.missing]
         spread = "" if row["std"] is None else f" <small>± {100 * row['std']:.1f}</small>"
-        shown = f"{100 * row['mean']:.1f}{spread}"
+        fewer = row["num_seeds"] < column.num_seeds
+        seeds = f'<span class="seeds few">{_seeds(row["num_seeds"])}</span>' * fewer
+        shown = f"{100 * row['mean']:.1f}{spread}{seeds}"
         if row["delta"] is None or row["method"] == self.report.comparison.baseline:
             return self.tip(shown, words)
         interval = f"[{_points(row['delta_low'])}, {_points(row['delta_high'])}]"
@@ -169,7 +172,7 @@ class _Cells:
 def _head(column: Column, is_baseline: bool, cells: _Cells) -> str:
     """Return the head of a column: name, what tells it apart, and how many seeds."""
     few = column.num_seeds < FEW_SEEDS
-    said = f"{column.num_seeds} seed{'s' * (column.num_seeds != 1)}"
+    said = _seeds(column.num_seeds)
     if column.missing:
         said = f"{column.num_seeds} of {column.num_wanted} seeds"
     detail_words = _column_words(
@@ -179,6 +182,10 @@ def _head(column: Column, is_baseline: bool, cells: _Cells) -> str:
     detail += '<span class="detail">baseline</span>' if is_baseline else ""
     shown = f'{html.escape(column.title)}{detail}<span class="seeds{" few" * few}">{html.escape(said)}</span>'
     return cells.tip(shown, detail_words)
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count != 1)}"
 
 
 def _column_words(column: Column, runs: Sequence[str]) -> list[str]:
@@ -213,6 +220,14 @@ def _same_of_run(facts: Mapping[str, object], name: str) -> object:
     return facts.get(own, facts.get(f"training.{own}"))
 
 
+def _cost_title(report: ComparisonReport) -> str:
+    """Say what the rows below hold: amounts, and whose share where there is a baseline."""
+    baseline = report.comparison.baseline
+    has_baseline = any(method.key.method == baseline for method in report.comparison.methods)
+    share = f" as a share of {baseline}’s" if has_baseline else ""
+    return f"Cost{share}, the reference’s included"
+
+
 def _cost_rows(report: ComparisonReport, cells: _Cells) -> list[str]:
     records = to_records(report.costs)
     costs = {method.column: row for method, row in zip(report.comparison.methods, records, strict=True)}
@@ -225,7 +240,7 @@ def _cost_rows(report: ComparisonReport, cells: _Cells) -> list[str]:
                 why = "some of its runs do not say what they cost" if column.runs else "no run has finished"
                 line.append(cells.tip(MISSING, [column.name, why]))
                 continue
-            words = [f"{column.name}: mean of {column.num_seeds} seed{'s' * (column.num_seeds != 1)}"]
+            words = [f"{column.name}: mean of {_seeds(column.num_seeds)}"]
             if unit == "flops" and own and all(value is not None for value in own):
                 of_run = sum(value for value in own if value is not None) / len(own)
                 words.append(f"its own runs {_amount('flops', of_run)}")
