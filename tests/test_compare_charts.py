@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ftft_core.figures import DARK, LIGHT
-from ftft_core.figures.compare_charts import cost_curves_figure, cost_front_figure, line_colours
+from ftft_core.figures.compare_charts import LINE_GAP, cost_curves_figure, cost_front_figure, line_colours
 from ftft_core.figures.pair_charts import confusion_figure, groups_figure, reliability_figure
 from ftft_core.figures.themes import side_colours
 
@@ -42,6 +42,27 @@ def test_names_do_not_cover_one_another():
 def test_lower_is_better_is_said():
     figure = cost_front_figure(POINTS, LIGHT, score_name="ECE", baseline="erm", higher_is_better=False)
     assert figure.layout.yaxis.title.text.endswith("ece (lower is better)")
+
+
+def test_a_long_title_of_an_axis_has_two_lines():
+    figure = cost_front_figure(
+        POINTS, LIGHT, score_name="Expected calibration error", baseline="erm", higher_is_better=False
+    )
+    title = figure.layout.yaxis.title.text
+    assert title == "out of distribution,<br>expected calibration error (lower is better)"
+
+
+def test_names_at_the_ends_keep_apart_on_the_axis_that_single_seeds_make_long():
+    curves = pd.concat([curve(name, [0.70 + place / 1e3]) for place, name in enumerate(("a", "b", "c"))])
+    points = pd.concat([
+        pd.DataFrame({"column": "a", "run_id": run, "cost": [10.0, 100.0], "value": [0.2, 0.7]}) for run in ("x", "y")
+    ])  # fmt: skip
+    figure = cost_curves_figure(
+        curves, points, {name: name for name in "abc"}, LIGHT, whole=100.0, baseline="a", target=None, reached={},
+        score_name="Accuracy",
+    )  # fmt: skip
+    heights = sorted(note.y for note in figure.layout.annotations)
+    assert min(np.diff(heights)) >= LINE_GAP * 0.5
 
 
 def curve(column, means, whole=100.0):

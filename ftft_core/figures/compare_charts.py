@@ -28,6 +28,9 @@ USUAL_PLACES = (
 )
 """Places of a name by its point, the best first."""
 
+TITLE_LETTERS = 40
+"""Of an axis's title in one line; longer ones would be cut at the chart's edge."""
+
 NAME_PIXELS = 6.3
 """Width of a letter of a name at the end of a line, about."""
 
@@ -92,17 +95,15 @@ def cost_front_figure(
             )
         )
     layout = chart_layout(theme, height=height)
-    layout["margin"] = {"l": 54, "r": 18, "t": 22, "b": 44}
+    title = _axis_words(score_name, "out of distribution", higher_is_better)
+    layout["margin"] = {"l": 66 if "<br>" in title else 54, "r": 18, "t": 22, "b": 44}
     largest = float(points["cost_share"].max()) if len(points) else 1.0
     layout["xaxis"] |= {"tickformat": ".0%", "range": [0, largest * 1.14], "fixedrange": True, "nticks": 7}
     layout["xaxis"]["title"] = {
         **layout["xaxis"]["title"], "text": f"cost in FLOPs, reference included, of {plain(baseline, limit=20)}’s",
     }  # fmt: skip
     layout["yaxis"] |= {"tickformat": ".0%", "fixedrange": True, "nticks": 6, "range": _padded(points)}
-    layout["yaxis"]["title"] = {
-        **layout["yaxis"]["title"],
-        "text": _axis_words(score_name, "out of distribution", higher_is_better),
-    }
+    layout["yaxis"]["title"] = {**layout["yaxis"]["title"], "text": title}
     figure.update_layout(layout)
     return figure
 
@@ -178,26 +179,29 @@ def cost_curves_figure(
                     )
                 )  # fmt: skip
     layout = chart_layout(theme, height=height)
-    layout["margin"] = {"l": 54, "r": _names_width(names), "t": 22, "b": 44}
+    title = _axis_words(score_name, where, higher_is_better)
+    layout["margin"] = {"l": 66 if "<br>" in title else 54, "r": _names_width(names), "t": 22, "b": 44}
     layout["xaxis"] |= {"tickformat": ".0%", "range": [0, largest * 1.02], "fixedrange": True, "nticks": 7}
     layout["xaxis"]["title"] = {
         **layout["xaxis"]["title"], "text": f"spent so far, of {plain(baseline, limit=20)}’s whole cost",
     }  # fmt: skip
     layout["yaxis"] |= {"tickformat": ".0%", "fixedrange": True, "nticks": 6}
-    layout["yaxis"]["title"] = {**layout["yaxis"]["title"], "text": _axis_words(score_name, where, higher_is_better)}
-    layout["annotations"] = [*figure.layout.annotations, *_line_names(curves, names, colours, whole, largest)]
+    layout["yaxis"]["title"] = {**layout["yaxis"]["title"], "text": title}
+    layout["annotations"] = [*figure.layout.annotations, *_line_names(curves, points, names, colours)]
     figure.update_layout(layout)
     return figure
 
 
 def _line_names(
-    curves: pd.DataFrame, names: Mapping[str, str], colours: Mapping[str, str], whole: float, largest: float
+    curves: pd.DataFrame, points: pd.DataFrame, names: Mapping[str, str], colours: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Names at the right edge, each near the end of its line and none upon another."""
     ends = curves[curves["is_end"] & curves["column"].isin(names)].sort_values("mean")
     if ends.empty:
         return []
-    extent = max(float(curves["mean"].max() - curves["mean"].min()), 1e-6)
+    # Lines of single seeds make the axis longer than the means alone would.
+    drawn = pd.concat([curves["mean"], points.loc[points["column"].isin(names), "value"]])
+    extent = max(float(drawn.max() - drawn.min()), 1e-6)
     gap = LINE_GAP * extent * 1.1
     wanted = ends["mean"].to_numpy(dtype=float)
     placed = wanted.copy()
@@ -233,7 +237,8 @@ def _name(name: str, bold: bool) -> str:
 
 
 def _axis_words(score_name: str, where: str, higher_is_better: bool) -> str:
-    return f"{where}, {plain(score_name).lower()}{'' if higher_is_better else ' (lower is better)'}"
+    score = f"{plain(score_name).lower()}{'' if higher_is_better else ' (lower is better)'}"
+    return f"{where},{'<br>' if len(where) + len(score) > TITLE_LETTERS else ' '}{score}"
 
 
 def _padded(points: pd.DataFrame) -> list[float]:

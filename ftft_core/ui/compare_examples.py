@@ -25,6 +25,8 @@ SHOWN_LETTERS = 1200
 
 NO_PLACE = "A data map is of training examples; none of these texts is one, so none of them has a place on it."
 
+NO_TEXTS = "No texts are kept of these examples; the suite came without them."
+
 ALL = ""
 """No filter."""
 
@@ -96,7 +98,8 @@ def _draw_page(
         return
     st.html(examples_markup(rows, names, report.suite))
     if rows["training_id"].isna().all():
-        st.html(f'<div class="ftft-quiet">{NO_PLACE}</div>')
+        said = NO_TEXTS if rows["text"].isna().all() else NO_PLACE
+        st.html(f'<div class="ftft-quiet">{said}</div>')
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         first = (page - 1) * PAGE_ROWS
         said = f"{first + 1:,} to {first + len(rows):,} of {total:,}, where the two differ most first"

@@ -77,4 +77,14 @@ def reach_words(
         said.append(
             f"Means over seeds at the points that were looked at, on {counts} examples; the table is of all of them."
         )
+        ends = _only_ends(found, drawn)
+        if ends:
+            one = "is one point" if len(ends) == 1 else "are one point each"
+            said.append(f"{', '.join(ends)} {one}: not all of the seeds were looked at on the way, at the same steps.")
     return said
+
+
+def _only_ends(found: CostCurves, drawn: Sequence[Column]) -> list[str]:
+    """Name the methods whose mean curve is its end alone."""
+    on_the_way = set(found.curves.loc[~found.curves["is_end"].astype(bool), "column"])
+    return [column.name for column in drawn if column.column not in on_the_way]
