@@ -6,6 +6,7 @@ from scipy import stats
 from ftft_core.comparison import (
     advise,
     average_maps,
+    compare_averages,
     corrected_correlation,
     easy_share,
     jaccard_by_chance,
@@ -13,6 +14,7 @@ from ftft_core.comparison import (
     spearman_brown,
     transfer_matrix,
 )
+from ftft_core.comparison.transfer import chosen_shares
 from ftft_core.errors import InputError
 
 
@@ -58,6 +60,25 @@ def test_ties_have_their_mean_rank_and_constants_no_correlation():
     expected = stats.spearmanr(tied["variability"], other["variability"]).statistic
     assert spearman["spearman"].tolist()[0] == pytest.approx(expected)
     assert spearman["spearman"].isna().tolist() == [False, True, True]
+
+
+def test_ties_at_the_edge_of_a_set_are_no_agreement():
+    # a third of six is two: one is above all others, four tie for the other place, the last is below
+    one = data_map(UP).assign(correctness=[0.5, 0.0, 0.5, 0.5, 0.5, 1.0])
+    assert chosen_shares(one, "correctness", 1 / 3).tolist() == [0.25, 1, 0.25, 0.25, 0.25, 0]
+    assert chosen_shares(one, "variability", 1 / 3).tolist() == [0, 0, 0, 0, 1, 1]
+    # all tie in both, as of counts most do: the selections are the same, and the maps agree no more than chance
+    tied = data_map(UP).assign(forgetting_events=0, never_learnt=False, prediction_flips=1)
+    maps = {"a": tied, "b": tied.copy()}
+    for score in ("forgetting_events", "prediction_flips"):
+        (row,) = transfer_matrix(maps, scores=[score], score=score).overlaps.to_dict("records")
+        assert row["jaccard"] == pytest.approx(row["jaccard_by_chance"])
+    found = compare_averages(maps, ["a"], {"small": ["b"]}, score="prediction_flips")
+    assert found["overlap"].tolist() == pytest.approx([1 / 5])
+    # one never learnt leads both lists; the other place is drawn among five: (1 + 5 / 25) / (4 - 1.2)
+    never = tied.assign(never_learnt=[True] + [False] * 5)
+    (row,) = transfer_matrix({"a": never, "b": never.copy()}, score="forgetting_events").overlaps.to_dict("records")
+    assert row["jaccard"] == pytest.approx(1.2 / 2.8)
 
 
 def test_maps_are_aligned_by_id():

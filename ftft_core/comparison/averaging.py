@@ -18,7 +18,7 @@ from ftft_core.comparison.alignment import align_maps
 from ftft_core.comparison.transfer import (
     SCORE_ENDS,
     centred_ranks,
-    chosen_set,
+    chosen_shares,
     correlation_of_ranks,
     jaccard,
     rank_correlations,
@@ -185,7 +185,7 @@ class _Judge:
         self.maps, self.score, self.fraction, self.seeds, self.costs = aligned, score, fraction, seeds, costs
         self.max_ways = MAX_WAYS if len(next(iter(aligned.values()))) <= MANY_EXAMPLES else 2
         self.ranks = {run: centred_ranks(aligned[run], score) for run in main_runs}
-        self.sets = {run: chosen_set(aligned[run], score, fraction) for run in main_runs}
+        self.sets = {run: chosen_shares(aligned[run], score, fraction) for run in main_runs}
 
     def row(self, name: str, kind: str, ways: Any) -> dict[str, Any] | None:
         """Average the runs of each way; None if no main run is left to hold them against."""
@@ -212,7 +212,7 @@ class _Judge:
             if not against:
                 continue
             same |= shares_seed
-            chosen, ranks = chosen_set(average, self.score, self.fraction), centred_ranks(average, self.score)
+            chosen, ranks = chosen_shares(average, self.score, self.fraction), centred_ranks(average, self.score)
             overlaps.append(np.mean([jaccard(chosen, self.sets[run]) for run in against]))
             correlations.append(np.mean([correlation_of_ranks(ranks, self.ranks[run]) for run in against]))
         if not overlaps:

@@ -21,7 +21,13 @@ import numpy as np
 import pandas as pd
 
 from ftft_core.comparison.alignment import align_maps
-from ftft_core.comparison.transfer import centred_ranks, chosen_set, correlation_of_ranks, jaccard, jaccard_by_chance
+from ftft_core.comparison.transfer import (
+    centred_ranks,
+    chosen_shares,
+    correlation_of_ranks,
+    jaccard,
+    jaccard_by_chance,
+)
 from ftft_core.dynamics import TrainingDynamics
 from ftft_core.errors import InputError
 
@@ -231,10 +237,10 @@ def _agreement(probe: pd.DataFrame, data_map: pd.DataFrame, fraction: float, sco
             "Let the probe see more of the data."
         )
     known.attrs = dict(data_map.attrs)
-    chosen = chosen_set(known, score, fraction)
+    chosen = chosen_shares(known, score, fraction)
     return {
         "num_examples": float(len(known)),
-        "overlap": jaccard(chosen, chosen_set(probed, PROBED_BY, fraction)),
+        "overlap": jaccard(chosen, chosen_shares(probed, PROBED_BY, fraction)),
         "chance": jaccard_by_chance(float(chosen.mean())),
         "correlation": correlation_of_ranks(centred_ranks(known, score), centred_ranks(probed, PROBED_BY)),
         "confidence_correlation": correlation_of_ranks(

@@ -17,6 +17,7 @@ import pandas as pd
 from ftft_core.comparison.alignment import align_maps
 from ftft_core.errors import InputError, unknown
 from ftft_core.selection import select_mask
+from ftft_core.selection.strategies import columns_used, score_values
 
 SCORE_ENDS = {
     "variability": "ambiguous",
@@ -40,6 +41,9 @@ CORRELATED_SCORES = tuple(SCORE_ENDS)
 MapSet = npt.NDArray[np.bool_]
 """(N,) membership of the examples of a map."""
 
+MapShares = npt.NDArray[np.float64]
+"""(N,) how surely each example of a map is a member, in [0, 1]."""
+
 
 @dataclass(frozen=True)
 class Transfer:
@@ -52,7 +56,8 @@ class Transfer:
     """run_a, run_b, num_examples, num_selected, jaccard, jaccard_by_chance, ambiguous_a_easy_b, ambiguous_b_easy_a.
 
     `jaccard` in [0, 1] is the overlap of the two ambiguous sets, shared over joint size; by chance it is f / (2 - f).
-    `ambiguous_a_easy_b` is the share of a's ambiguous set that is easy for b.
+    Examples that tie at the edge of a set count by their chance to be drawn (`chosen_shares`). `ambiguous_a_easy_b` is
+    the share of a's ambiguous set that is easy for b.
     """
 
     ambiguous_sets: pd.DataFrame
@@ -100,16 +105,17 @@ def transfer_matrix(
         raise InputError(f"A correlation needs at least 3 examples in common; the runs share {num_examples}.")
     ambiguous = {run: chosen_set(data_map, score, fraction) for run, data_map in aligned.items()}
     easy = {run: select_mask(data_map, "easy", fraction) for run, data_map in aligned.items()}
+    shares = {run: chosen_shares(data_map, score, fraction) for run, data_map in aligned.items()}
     pairs = list(combinations(aligned, 2))
     spearman = {each: rank_correlations(aligned, each) for each in scores}
     correlations = [(*pair, each, spearman[each][pair], num_examples) for pair in pairs for each in scores]
     overlaps = []
     for a, b in pairs:
         num_selected = int(ambiguous[a].sum())
-        a_in_easy_b = float((ambiguous[a] & easy[b]).sum() / num_selected)
-        b_in_easy_a = float((ambiguous[b] & easy[a]).sum() / num_selected)
+        a_in_easy_b = float(shares[a] @ easy[b] / num_selected)
+        b_in_easy_a = float(shares[b] @ easy[a] / num_selected)
         chance = jaccard_by_chance(num_selected / num_examples)
-        found = jaccard(ambiguous[a], ambiguous[b])
+        found = jaccard(shares[a], shares[b])
         overlaps.append((a, b, num_examples, num_selected, found, chance, a_in_easy_b, b_in_easy_a))
     sets = [{"run": run, **_of_set(aligned[run], ambiguous[run], easy[run], fraction)} for run in aligned]
     pair_columns = ["run_a", "run_b"]
@@ -131,6 +137,26 @@ def chosen_set(data_map: pd.DataFrame, score: str, fraction: float) -> MapSet:
     return select_mask(data_map, SCORE_ENDS[score], fraction)
 
 
+def chosen_shares(data_map: pd.DataFrame, score: str, fraction: float) -> MapShares:
+    """(N,) how likely each example is in `chosen_set`, were ties at its edge drawn by lot: 1 or 0 apart from those.
+
+    A selection breaks ties by the order of the file. Of scores that are counts (forgetting, flips, correctness) most
+    examples tie, and any two maps would then "agree" on the first of the file, whatever they learnt.
+
+    :raises InputError: as `chosen_set`.
+    """
+    columns = columns_used(SCORE_ENDS[score])
+    chosen = chosen_set(data_map, score, fraction)
+    backwards = chosen_set(data_map[list(columns)].iloc[::-1], score, fraction)[::-1]
+    shares = chosen.astype(np.float64)
+    moved = np.flatnonzero(chosen & ~backwards)
+    if len(moved):
+        values = [score_values(data_map, column) for column in columns]
+        tied = np.all([(each == each[moved[0]]) | np.isnan(each) & np.isnan(each[moved[0]]) for each in values], axis=0)
+        shares[tied] = chosen[tied].mean()
+    return shares
+
+
 def easy_share(data_map: pd.DataFrame, *, fraction: float = 1 / 3) -> float:
     """Share of a run's ambiguous set that the same run finds easy; [0, 1], lower is better, `fraction` by chance.
 
@@ -143,9 +169,13 @@ def easy_share(data_map: pd.DataFrame, *, fraction: float = 1 / 3) -> float:
     return float((ambiguous & easy).sum() / ambiguous.sum())
 
 
-def jaccard(a: MapSet, b: MapSet) -> float:
-    """Overlap of two sets in [0, 1]: shared over joint size. At least one must not be empty."""
-    return float((a & b).sum() / (a | b).sum())
+def jaccard(a: MapSet | MapShares, b: MapSet | MapShares) -> float:
+    """Overlap of two sets in [0, 1]: shared over joint size. At least one must not be empty.
+
+    Of shares it is that of the expected sizes, the draws of the two being independent: two random halves have 1 / 3.
+    """
+    shared = float(np.asarray(a, dtype=np.float64) @ np.asarray(b, dtype=np.float64))
+    return shared / (float(a.sum()) + float(b.sum()) - shared)
 
 
 def jaccard_by_chance(fraction: float) -> float:
