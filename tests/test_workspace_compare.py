@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from ftft_core.cli import main
+from ftft_core.comparison import find_candidates
 from ftft_core.comparison.pairs import OUTCOMES
 from ftft_core.config import BudgetConfig, RunConfig
 from ftft_core.errors import InputError
@@ -297,3 +298,11 @@ def test_budgets_that_match_two_methods_are_two_columns(tmp_path):
         ("cost with reference mini-lm, 2 layers", 2),
         ("cost with reference mini-lm, 4 layers", 2),
     ]
+    # They are not one model's seeds on the page of transfer either.
+    runs = workspace.with_matched(workspace.runs(SUITE))
+    found, notes = find_candidates(runs[runs["method"] == "erm_matched"])
+    assert [(each.name, each.seeds) for each in found] == [
+        ("mini-lm, 6 layers, cost with reference mini-lm, 2 layers", (0, 1)),
+        ("mini-lm, 6 layers, cost with reference mini-lm, 4 layers", (0, 1)),
+    ]
+    assert notes == []

@@ -13,7 +13,7 @@ from scipy import stats
 
 from ftft_core import cli as command_line
 from ftft_core.comparison import find_candidates
-from ftft_core.config import RunConfig, parse
+from ftft_core.config import BudgetConfig, RunConfig, parse
 from ftft_core.errors import InputError, NotFoundError
 from ftft_core.selection import Recipe, select
 from ftft_core.workspace import Workspace
@@ -27,8 +27,10 @@ from tests.transfer_workspace import (
     SMALL_RUNS,
     WEAK,
     WEAK_RUN,
+    leave_epochs,
     make_transfer_workspace,
 )
+from tests.ui_workspace import NUM_EPOCHS, NUM_TRAIN
 
 EVERYTHING = (*MAIN_RUNS, *SMALL_RUNS, WEAK_RUN)
 
@@ -85,6 +87,33 @@ def test_of_one_seed_run_twice_the_last_counts(made: Workspace) -> None:
 def test_runs_that_differ_in_their_budget_are_apart(made: Workspace) -> None:
     found, _ = find_candidates(made.runs("toy"))
     assert [each.name for each in found] == [f"{MAIN}, 4 epochs", SMALL, WEAK, f"{MAIN}, 3 steps"]
+
+
+def test_a_run_that_has_not_finished_is_no_seed_of_those_that_have(workspace: Workspace) -> None:
+    model = str(workspace.run("main-0")["model"])
+    budget = BudgetConfig(epochs=NUM_EPOCHS)
+    run = workspace.queue_run(RunConfig(suite="toy", model=model, name="cut", method="erm", seed=9, budget=budget))
+    leave_epochs(workspace, run, np.zeros(NUM_TRAIN), noise=0.3, seed=9, num_epochs=2)
+    workspace.sync()
+    workspace.cancel(run)
+    report = workspace.transfer_report([*EVERYTHING, "cut"])
+    assert report.main.runs == MAIN_RUNS
+    assert [each.name for each in report.candidates] == [MAIN, SMALL, WEAK, f"{MAIN}, cancelled after 2 epochs"]
+
+
+def test_budgets_in_flops_are_one_only_where_they_are_the_same(made: Workspace) -> None:
+    row = made.runs("toy").query("name == 'main-0'").iloc[0].to_dict()
+    config = json.loads(row["config"])
+    rows = []
+    for seed, flops in enumerate((1e13, 1e13, 2e13)):
+        budget = {"budget": {"epochs": None, "max_steps": None, "max_flops": flops}}
+        words = json.dumps({**config, **budget})
+        rows.append({**row, "run_id": f"r{seed}", "name": f"run-{seed}", "seed": seed, "config": words})
+    found, _ = find_candidates(pd.DataFrame(rows))
+    assert [(each.name, each.runs) for each in found] == [
+        (f"{MAIN}, 1e+13 FLOPs", ("run-0", "run-1")),
+        (f"{MAIN}, 2e+13 FLOPs", ("run-2",)),
+    ]
 
 
 def test_imported_runs_are_grouped_only_where_somebody_named_the_model(workspace: Workspace) -> None:
@@ -204,6 +233,8 @@ def test_the_command_averages_and_estimates(
         (("--average", "--name", "x", "--out", "m.csv"), "give --strategy too"),
         (("--average", "--strategy", "hard"), "strategy needs either a fraction or quotas"),
         (("--average", "--strategy", "hard", "--main", "main-0"), "leave out --main"),
+        (("--average", "--strategy", "hard", "--fraction", "0.5", "--score", "aum"), "leave out --score"),
+        (("--probe", PROBE, "--main", "main-0"), "leave out --main"),
         (("--name", "x"), "only --average saves a subset"),
         (("--score", "varability"), "There is no score 'varability'"),
         (("--fraction", "0"), "must be above 0"),

@@ -26,8 +26,8 @@ _TABLES = {
 @cli.command("transfer")
 @click.argument("runs", nargs=-1, required=True)
 @click.option("--fraction", type=float, metavar="X", help="Share of the examples in each set. [default: a third]")
-@click.option("--score", default="variability", metavar="TEXT", show_default=True,
-              help=f"What the sets are chosen by: one of {', '.join(SCORE_ENDS)}.")  # fmt: skip
+@click.option("--score", metavar="TEXT",
+              help=f"What the sets are chosen by: one of {', '.join(SCORE_ENDS)}. [default: variability]")  # fmt: skip
 @click.option("--main", metavar="RUN", help="A run of the main model; the dearest plain fine-tuning when left out.")
 @click.option("--probe", metavar="RUN", help="A short run of the main model: estimate from it which of RUNS transfer.")
 @click.option("--average", is_flag=True, help="Average the maps of RUNS into one, to be selected from or written.")
@@ -41,18 +41,19 @@ def transfer(
     /,
     runs: tuple[str, ...],
     fraction: float | None,
-    score: str,
+    score: str | None,
     main: str | None,
     probe: str | None,
     out: str | None,
     **averaging: Any,
 ) -> None:
     """Compare the data maps of RUNS: do they call the same examples ambiguous, and which reference is good enough?"""
-    if score not in SCORE_ENDS:
+    if score is not None and score not in SCORE_ENDS:
         raise InputError(f"--score: {unknown('score', score, SCORE_ENDS)}")
     workspace = settings.open()
     if averaging["average"]:
-        strange = [f"--{name}" for name, value in {"main": main, "probe": probe}.items() if value is not None]
+        given = {"main": main, "probe": probe, "score": score}
+        strange = [f"--{name}" for name, value in given.items() if value is not None]
         if strange:
             raise InputError(f"--average makes a map and compares nothing; leave out {' and '.join(strange)}.")
         _average(settings, workspace, runs, averaging["strategy"], averaging["name"], fraction, out)
@@ -60,7 +61,9 @@ def transfer(
     strange = [f"--{name}" for name in ("strategy", "name") if averaging[name] is not None]
     if strange:
         raise InputError(f"{' and '.join(strange)}: only --average saves a subset; add it, or use `ftft select`.")
-    fraction = 1 / 3 if fraction is None else fraction
+    fraction, score = 1 / 3 if fraction is None else fraction, score or "variability"
+    if probe is not None and main is not None:
+        raise InputError("--probe is a run of the main model, and says which that is; leave out --main.")
     if probe is not None:
         _estimate(settings, workspace.estimate_transfer(probe, runs, fraction=fraction, score=score), out)
         return

@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from ftft_core.comparison.columns import fact_words
+
 PLAIN_METHODS = frozenset({"erm", "erm_matched", "reference"})
 """Methods that train alike on all data; their maps differ only as model, budget and training do."""
 
@@ -49,7 +51,10 @@ class Candidate:
 def find_candidates(runs: pd.DataFrame) -> tuple[list[Candidate], list[str]]:
     """Gather runs over their seeds, in the order of their first run; notes tell of seeds given twice.
 
-    :param runs: rows of the view `runs`, of one suite, in any order.
+    Runs that have not finished stand apart, each by what became of it: their maps are of fewer epochs.
+
+    :param runs: rows of the view `runs`, of one suite, in any order; `matched`, where it is a column, says whose cost
+        a budget in FLOPs was taken from, as facts of a comparison (`Workspace.with_matched`).
     """
     gathered: dict[tuple[tuple[str, str], ...], list[dict[str, Any]]] = {}
     for row in runs.to_dict("records"):
@@ -98,10 +103,16 @@ def _facts(row: Mapping[str, Any]) -> dict[str, str]:
         unnamed = row["model"] == UNNAMED_MODEL
         return {**facts, "run": str(row["name"]) if unnamed else "", "method": "imported"}
     budget = {name: value for name, value in config.get("budget", {}).items() if value is not None}
+    matched = row["matched"] if isinstance(row.get("matched"), Mapping) else {}
     training = config.get("training", {})
     if row["method"] not in PLAIN_METHODS:
         facts["method"] = str(row["method"])
-    facts["budget"] = ", ".join(_BUDGET_WORDS[name](value) for name, value in budget.items())
+    if row.get("status", "finished") != "finished":
+        facts["status"] = f"{row['status']} after {_counted(row.get('counted_epochs'), 'epoch')}"
+    # A budget that matches a method's cost differs by seed; whose cost it is doesn't.
+    words = [_BUDGET_WORDS[name](value) for name, value in budget.items()]
+    facts["budget"] = "matched FLOPs" if matched else ", ".join(words)
+    facts |= {name: fact_words(name, value) for name, value in matched.items()}
     facts["stop"] = f"stop {config['stop']}" if config.get("stop") else ""
     facts["learning_rate"] = f"rate {training.get('learning_rate', 0):g}"
     facts["batch_size"] = f"batch {training.get('batch_size', 0)}"
@@ -113,10 +124,15 @@ def _facts(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 _BUDGET_WORDS: dict[str, Callable[[Any], str]] = {
-    "epochs": lambda value: f"{value:g} epoch{'s' * (value != 1)}",
+    "epochs": lambda value: _counted(value, "epoch"),
     "max_steps": lambda value: f"{value:,} steps",
-    "max_flops": lambda _: "matched FLOPs",  # a budget in FLOPs follows from other runs, and differs by seed
+    "max_flops": lambda value: f"{value:.2g} FLOPs",
 }
+
+
+def _counted(number: Any, unit: str) -> str:
+    count = 0 if number is None or pd.isna(number) else number
+    return f"{count:g} {unit}{'s' * (count != 1)}"
 
 
 def _names(facts: Sequence[Mapping[str, str]]) -> list[str]:

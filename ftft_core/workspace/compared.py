@@ -100,6 +100,17 @@ def describe_runs(connection: store.Connection, suite: str) -> dict[str, RunResu
     return _results(done, known, comparing_store.read_run_recipes(connection, suite), {})
 
 
+def matched_facts(connection: store.Connection, suite: str) -> dict[str, dict[str, object]]:
+    """Say of each run with a budget in FLOPs whose cost that is, as facts that are the same for every seed."""
+    listed = run_store.list_runs(connection, suite).to_dict("records")
+    in_flops = [row for row in listed if json.loads(row["config"]).get("budget", {}).get("max_flops") is not None]
+    if not in_flops:
+        return {}
+    known = {str(row["run_id"]): row for row in listed}
+    results = _results(listed, known, comparing_store.read_run_recipes(connection, suite), {}).values()
+    return {str(row["run_id"]): _matched_facts(row, results) for row in in_flops}
+
+
 def _first_line(message: object) -> str:
     lines = str(message or "").strip().splitlines()
     return lines[0] if lines else ""

@@ -32,6 +32,7 @@ from ftft_core.selection import Recipe, leaving_out_excluded
 from ftft_core.selection.select import NEEDS_TWO_EPOCHS
 from ftft_core.store import dynamics as dynamics_store
 from ftft_core.store import runs as run_store
+from ftft_core.workspace.compared import matched_facts
 from ftft_core.workspace.selecting import Selecting
 
 PROBE_COUNTS = Path(__file__).parents[2] / "docs" / "results" / "probe.json"
@@ -119,7 +120,7 @@ class Transfers(Selecting):
         :raises InputError: for fewer than two runs, a main that is not among them, or as `transfer_matrix`.
         :raises FingerprintError: when they were trained on other data.
         """
-        rows = pd.DataFrame(self.runs_on_same_data(references))
+        rows = self.with_matched(pd.DataFrame(self.runs_on_same_data(references)))
         maps = {str(row["name"]): self.map_frame(row["run_id"]) for row in rows.to_dict("records")}
         candidates, notes = find_candidates(rows)
         chosen = _find_main(candidates, rows, main)
@@ -155,7 +156,19 @@ class Transfers(Selecting):
         """Give the runs of a suite whose maps can be compared by a score, oldest first; see the view `runs`."""
         runs = self.runs(suite)
         enough = 2 if score in NEEDS_TWO_EPOCHS else 1
-        return runs[runs["counted_epochs"] >= enough].reset_index(drop=True)
+        return self.with_matched(runs[runs["counted_epochs"] >= enough].reset_index(drop=True))
+
+    def with_matched(self, runs: pd.DataFrame) -> pd.DataFrame:
+        """Add the column `matched` to rows of the view `runs`: whose cost a budget in FLOPs was taken from.
+
+        It holds facts of a comparison by name, the same for every seed, and is empty for other budgets and where the
+        run whose cost it was is gone.
+        """
+        found: dict[str, dict[str, object]] = {}
+        with self.database.reading() as connection:
+            for suite in runs["suite"].unique():
+                found |= matched_facts(connection, str(suite))
+        return runs.assign(matched=[found.get(str(run), {}) for run in runs["run_id"]])
 
     def possible_probes(self, suite: str) -> pd.DataFrame:
         """Give the runs of a suite that can serve as a probe, newest first: short or on a small part of the data.
@@ -188,7 +201,7 @@ class Transfers(Selecting):
         rows = [each for each in rows if (each["model"], each["num_layers"]) != (row["model"], row["num_layers"])]
         if not rows:
             raise InputError(f"Every run given is of the model of probe '{row['name']}'; give runs of a reference.")
-        candidates, _ = find_candidates(pd.DataFrame(rows))
+        candidates, _ = find_candidates(self.with_matched(pd.DataFrame(rows)))
         maps = {str(each["name"]): self.map_frame(each["run_id"]) for each in rows}
         first = {str(each["name"]): self._probe_map(each["run_id"], epochs=1) for each in rows}
         found = estimate(
@@ -241,4 +254,5 @@ def _find_main(candidates: Sequence[Candidate], rows: pd.DataFrame, main: str | 
     for each in candidates:
         if wanted == each.name or wanted in each.runs:
             return each
-    raise InputError(unknown("main model or run of it", main, [*(each.name for each in candidates), *names.values()]))
+    known = [*(each.name for each in candidates), *(run for each in candidates for run in each.runs)]
+    raise InputError(unknown("main model or run of it", main, known))
