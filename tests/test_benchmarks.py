@@ -15,6 +15,7 @@ import pytest
 
 from ftft_core.suites import load_suite
 from tests.conftest import ROOT
+from tests.transfer_workspace import MAIN, MAIN_RUNS, SMALL, SMALL_RUNS, make_transfer_workspace
 
 SIZES = {"train": 60, "dev": 20, "forum": 30, "checks": 45}
 SPEC = """\
@@ -112,3 +113,30 @@ def test_a_wheel_is_found_by_its_version(tmp_path: Path) -> None:
     find_wheel = program("models").find_wheel
     assert find_wheel(tmp_path, "some-model==1.0.2") is not None
     assert find_wheel(tmp_path, "some-model==1.0") is None
+
+
+def test_averages_of_maps_are_held_against_main_runs_of_other_seeds(tmp_path: Path) -> None:
+    workspace = make_transfer_workspace(tmp_path)
+    rows = pd.DataFrame(program("averages").rows_of(workspace, "toy", 1 / 3))
+    assert set(rows["main"]) == {MAIN}
+    tops = {run: top_third(workspace.data_map(run)["variability"]) for run in (*MAIN_RUNS, *SMALL_RUNS)}
+    by_score = rows[rows["score"] == "variability"].set_index(["average", "num_averaged", "num_main"])
+    one = by_score.loc[(SMALL, 1, 1)]
+    apart = [("small-0", "main-1"), ("small-0", "main-2"), ("small-1", "main-0"), ("small-1", "main-2")]
+    assert one["overlap"] == pytest.approx(np.mean([overlap(tops[a], tops[b]) for a, b in apart]))
+    assert one["num_comparisons"] == 4
+    both = by_score.loc[(SMALL, 2, 1)]  # a single seed of the main model is in neither
+    mean = sum(workspace.data_map(run)["variability"] for run in SMALL_RUNS) / 2
+    assert both["overlap"] == pytest.approx(overlap(top_third(mean), tops["main-2"]))
+    assert both["overlap_of_one"] == pytest.approx(np.mean([overlap(tops[run], tops["main-2"]) for run in SMALL_RUNS]))
+    assert both["cost_share"] == pytest.approx(0.5)
+    assert (SMALL, 2, 2) not in by_score.index
+    assert both["chance"] == pytest.approx(0.2)
+
+
+def top_third(scores: pd.Series) -> set[int]:
+    return set(np.argsort(-scores.to_numpy(), kind="stable")[: round(len(scores) / 3)])
+
+
+def overlap(a: set[int], b: set[int]) -> float:
+    return len(a & b) / len(a | b)
