@@ -79,9 +79,16 @@ def test_what_a_link_can_t_say_is_told(workspace: Workspace) -> None:
     assert not page.exception
     said = written(page)
     assert "The link asks for the score 'magic'" in said
-    assert "The link asks for the fraction 7; it must be above 0" in said
+    assert "The link asks for the fraction 7; it must be at least 0.01" in said
     assert "The link names the main model 'gpt', which none of these runs is of" in said
     assert "ftft-verdict" in said
+
+
+def test_a_fraction_that_the_box_can_t_show_is_told(workspace: Workspace) -> None:
+    page = open_transfer(suite="toy", fraction="0.002")
+    assert not page.exception
+    assert "The link asks for the fraction 0.002; it must be at least 0.01 and at most 1." in written(page)
+    assert page.number_input(key="transfer.fraction").value == pytest.approx(1 / 3, abs=1e-4)
 
 
 def test_an_average_is_saved_as_a_subset(workspace: Workspace) -> None:
@@ -160,6 +167,13 @@ def test_averages_of_unknown_cost_are_left_out_of_the_chart() -> None:
     averages = pd.DataFrame(rows, columns=["average", "kind", "overlap", "cost_share"])
     figure = averages_figure(averages, LIGHT, chance=0.2, ceiling=0.5)
     assert [list(trace.x) for trace in figure.data] == [[0.2], [1.0]]
+
+
+def test_long_names_in_the_matrix_keep_the_end_that_tells_them_apart() -> None:
+    names = [f"a-model-of-a-long-name, 12 layers, {layers} steps" for layers in (100, 200)]
+    grid = GRID.replace(dict(zip("mr", names, strict=True)))
+    labels = agreement_figure(grid, names, "overlap", LIGHT, chance=0.2, ceiling=0.5).layout.yaxis.ticktext
+    assert labels == ("a-model-of-… layers, 100 steps  <b>1</b>", "a-model-of-… layers, 200 steps  <b>2</b>")
 
 
 def test_texts_of_runs_are_shown_as_they_are() -> None:

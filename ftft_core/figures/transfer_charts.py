@@ -188,12 +188,12 @@ def _matrix_layout(
 ) -> dict[str, Any]:
     counts = {name: f" ×{sizes[name]}" if sizes and sizes[name] > 1 else "" for name in names}
     rows = [
-        f"{plain(name, limit=NAME_CHARACTERS)}{counts[name]}  <b>{number}</b>" if with_names else f"<b>{number}</b>"
+        f"{plain(_shortened(name))}{counts[name]}  <b>{number}</b>" if with_names else f"<b>{number}</b>"
         for name, number in zip(names, numbers, strict=True)
     ]
     row_height = ROW_HEIGHT if len(names) <= 10 else 26
     layout = base_layout(theme, height=84 + row_height * max(len(names), 3))
-    longest = max(len(name[:NAME_CHARACTERS]) + len(counts[name]) for name in names)
+    longest = max(len(_shortened(name)) + len(counts[name]) for name in names)
     layout["margin"] = {"l": 34 + 6.4 * longest if with_names else 28, "r": 8, "t": 48, "b": 36}
     quiet = {"showgrid": False, "fixedrange": True, "ticks": "", "showline": False}
     quiet["tickvals"] = list(range(len(names)))
@@ -209,6 +209,14 @@ def _matrix_layout(
         "font": {"size": 13, "color": theme.text},
     }  # fmt: skip
     return layout
+
+
+def _shortened(name: str) -> str:
+    """Leave out the middle of a long name: what tells two models or runs apart mostly stands at its end."""
+    if len(name) <= NAME_CHARACTERS:
+        return name
+    end = NAME_CHARACTERS * 3 // 5
+    return f"{name[: NAME_CHARACTERS - end - 1]}…{name[-end:]}"
 
 
 def _on(theme: Theme, share: float) -> str:

@@ -5,20 +5,20 @@ Owns the page's state and its widgets; the numbers are `comparison`'s, the words
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
 from ftft_core.comparison import SCORE_ENDS, find_candidates, likely_main
-from ftft_core.errors import InputError
-from ftft_core.selection import resolve_size
 from ftft_core.ui import frame, reads
 from ftft_core.workspace import ProbeReport, SubsetRecord, TransferReport, Workspace
 
 PAGE = "transfer"
 DEFAULT_SCORE = "variability"
 DEFAULT_FRACTION = 1 / 3
+SMALLEST_FRACTION = 0.01
 GROUPED, EACH = "by model", "every run"
 MAX_DEFAULT_RUNS = 40
 """Runs that are compared unless somebody asks for others."""
@@ -49,9 +49,10 @@ class Asked:
 
 
 def usual_runs(listed: pd.DataFrame) -> list[str]:
-    """Give the ids of the runs to start with: references and plain fine-tuning on all data, newest last."""
+    """Give the ids of the runs to start with: finished references and plain fine-tuning on all data, newest last."""
     plain = listed[listed["method"].isin(["erm", "reference"]) & (listed["fraction"] == 1)]
-    chosen = plain if len(plain) >= 2 else listed
+    finished = plain[plain["status"] == "finished"]
+    chosen = finished if len(finished) >= 2 else plain if len(plain) >= 2 else listed
     return [str(run) for run in chosen["run_id"].tail(MAX_DEFAULT_RUNS)]
 
 
@@ -73,9 +74,11 @@ def read_asked(listed: pd.DataFrame, score: str) -> tuple[Asked, list[str]]:
         runs = list(dict.fromkeys(by_reference[part] for part in named if part in by_reference))
     try:
         fraction = float(address.get("fraction", DEFAULT_FRACTION))
-        resolve_size(fraction, 1)
-    except (ValueError, InputError):
-        problems.append(f"The link asks for the fraction {address['fraction'][:20]}; it must be above 0 and at most 1.")
+        if not SMALLEST_FRACTION <= fraction <= 1:
+            raise ValueError
+    except ValueError:
+        problems.append(f"The link asks for the fraction {address['fraction'][:20]}; it must be at least "
+                        f"{SMALLEST_FRACTION} and at most 1.")  # fmt: skip
         address.pop("fraction", None)
         fraction = DEFAULT_FRACTION
     candidates, _ = find_candidates(listed[listed["run_id"].isin(runs)])
@@ -107,8 +110,9 @@ def draw_controls(asked: Asked, listed: pd.DataFrame) -> None:
         _select("Main model", [each.name for each in candidates], asked.main, "main", width=280)
         _select("Score", list(SCORE_ENDS), asked.score, "score", width=190)
         _show("fraction", round(asked.fraction, 4))
-        st.number_input("Fraction", 0.01, 1.0, step=0.05, format="%.2f", key="transfer.fraction", width=130,
-                        on_change=_changed, args=("fraction",), help="Share of the examples in each set.")  # fmt: skip
+        st.number_input("Fraction", SMALLEST_FRACTION, 1.0, step=0.05, format="%.2f", key="transfer.fraction",
+                        width=130, on_change=_changed, args=("fraction",),
+                        help="Share of the examples in each set.")  # fmt: skip
         _show("show", GROUPED if asked.is_grouped else EACH)
         st.segmented_control("Cells", [GROUPED, EACH], key="transfer.show", on_change=_changed, args=("show",),
                              required=True)  # fmt: skip
@@ -131,7 +135,7 @@ def report(asked: Asked, listed: pd.DataFrame) -> TransferReport:
     :raises FTFTError: as `Workspace.transfer_report`.
     """
     rows = listed[listed["run_id"].isin(asked.runs)]
-    state = rows[["run_id", "counted_epochs", "train_flops"]].to_csv(index=False)
+    state = rows[["run_id", "status", "counted_epochs", "train_flops"]].to_csv(index=False)
     return _report(str(reads.workspace_folder()), state, asked.runs, asked.main, asked.score, asked.fraction)
 
 
@@ -157,7 +161,8 @@ def probe_command(suite: str, found: TransferReport, listed: pd.DataFrame) -> st
     steps = pd.to_numeric(rows["num_optimizer_steps"], errors="coerce").median()
     budget = "--epochs 0.25" if pd.isna(steps) else f"--max-steps {max(1, round(0.05 * steps))}"
     layers = f" --layers {found.main.num_layers}" if found.main.num_layers else ""
-    return f"ftft train --suite {suite} --model {found.main.model}{layers} --seed 1 {budget} --name probe"
+    what = f"--suite {shlex.quote(suite)} --model {shlex.quote(found.main.model)}"
+    return f"ftft train {what}{layers} --seed 1 {budget} --name probe"
 
 
 def draw_probe_picker(names: dict[str, str], probe: str) -> None:

@@ -79,6 +79,11 @@ def draw_averages(workspace: Workspace, found: TransferReport, asked: Asked) -> 
             st.plotly_chart(figure, config=_as_svg("averages"), theme=None, key="transfer.averages")
         else:
             st.markdown(":gray[The chart of overlap against cost needs the runs' costs.]")
+    if found.averages["same_seed"].any():
+        st.caption(
+            "\\* held against runs of a seed that is in the average: they saw the examples in the same order and agree "
+            "more for it, so these rows are not to be compared with the others."
+        )
     _draw_saving(workspace, found, asked)
 
 
