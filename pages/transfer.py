@@ -50,5 +50,7 @@ parts.draw_matrices(found, asked)
 if len(found.candidates) > 1:
     parts.draw_references(found)
 parts.draw_reliability(found)
+if len(found.candidates) > 1:
+    parts.draw_scores(found)
 parts.draw_averages(now.workspace, found, asked)
 parts.draw_probe(now.workspace, now.suite, found, asked, listed)

@@ -107,6 +107,14 @@ def test_what_cannot_be_compared_is_refused():
         transfer_matrix({"a": data_map(UP), "b": data_map(UP, labels=["no"] * 6)})
 
 
+def test_that_a_low_ceiling_is_a_low_bar_is_said():
+    maps = {"m0": map_like(TRUTH, 0.5, 0), "m1": map_like(TRUTH, 0.5, 1), "r": map_like(TRUTH, 0.5, 2)}
+    spearman = stats.spearmanr(maps["m0"]["variability"], maps["m1"]["variability"]).statistic
+    advice = advise(maps, ["m0", "m1"], {"small": ["r"]}, {"small": 1.0})
+    (said,) = [each for each in advice.sentences if "mostly noise" in each]
+    assert f"two seeds of the main model correlate by {spearman:.2f}" in said
+
+
 def test_a_weak_reference_calls_easy_examples_ambiguous():
     assert easy_share(data_map(UP, confidence=UP)) == 1.0
     assert easy_share(data_map(UP, confidence=DOWN)) == 0.0
@@ -182,6 +190,7 @@ def test_none_may_be_good_enough():
     advice = advise(maps, ["m0", "m1"], {"small": ["r"]}, {})
     assert advice.chosen is None
     assert advice.sentences[0].startswith("No reference is as good as another seed of the main model: small overlaps")
+    assert not any("mostly noise" in each for each in advice.sentences)
 
 
 def test_without_a_second_seed_no_ceiling_is_known():

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from ftft_core.comparison import SCORE_ENDS
 from ftft_core.figures import DARK, LIGHT
 from ftft_core.figures.transfer_charts import agreement_figure, averages_figure
 from ftft_core.ui.transfer import set_words
@@ -56,6 +57,7 @@ def test_the_verdict_stands_first(workspace: Workspace) -> None:
     said = written(page)
     assert f'<div class="ftft-verdict">{SMALL} is the cheapest reference that is good enough, at 25 %' in said
     assert f"{WEAK} looks too weak" in said
+    assert "Which score transfers best" in said
     assert "How often such estimates are right has not been measured yet" in said or "benchmark suites" in said
     assert page.query_params["suite"] == "toy"
 
@@ -210,6 +212,7 @@ def test_exports_hold_every_table(made: Workspace) -> None:
         "reference": 1,
         "pair": 3,
         "reliability": 2,
+        "score": 2 * len(SCORE_ENDS),
         "average": len(report.averages),
     }
     assert set(frame["main"]) == {MAIN}

@@ -71,6 +71,20 @@ def test_a_report_groups_seeds_and_names_the_cheapest_reference(made: Workspace)
     assert set(report.averages["kind"]) == {"run", "seeds", "epochs", "references", "main"}
 
 
+def test_every_score_has_its_correlation_with_other_seeds_of_the_main_model(made: Workspace) -> None:
+    found = made.transfer_report(EVERYTHING).scores.set_index(["score", "group"])["correlation"]
+    maps = {name: made.data_map(name) for name in EVERYTHING}
+
+    def mean(score: str, pairs: list[tuple[str, str]]) -> float:
+        return float(np.mean([stats.spearmanr(maps[a][score], maps[b][score]).statistic for a, b in pairs]))
+
+    apart = [("small-0", "main-1"), ("small-0", "main-2"), ("small-1", "main-0"), ("small-1", "main-2")]
+    own = [("main-0", "main-1"), ("main-0", "main-2"), ("main-1", "main-2")]
+    for score in ("aum", "forgetting_events", "variability"):
+        assert found[score, SMALL] == pytest.approx(mean(score, apart))
+        assert found[score, MAIN] == pytest.approx(mean(score, own))
+
+
 def test_another_main_model_may_be_chosen(made: Workspace) -> None:
     assert made.transfer_report(EVERYTHING, main=SMALL_RUNS[1]).main.name == SMALL
     assert made.transfer_report(EVERYTHING, main=WEAK).main.name == WEAK

@@ -143,6 +143,7 @@ def _as_document(report: TransferReport) -> dict[str, Any]:
         "sentences": report.advice.sentences,
         "reliabilities": report.reliabilities,
         "averages": report.averages,
+        "scores": report.scores,
     }
 
 

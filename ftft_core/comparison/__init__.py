@@ -3,7 +3,7 @@
 Pure functions over what the store hands in; no database, no torch.
 """
 
-from ftft_core.comparison.advising import Advice, advise, grid, judge, reliabilities
+from ftft_core.comparison.advising import Advice, advise, by_score, grid, judge, reliabilities
 from ftft_core.comparison.averaging import (
     average_maps,
     compare_averages,
@@ -46,6 +46,7 @@ __all__ = [
     "Transfer",
     "advise",
     "average_maps",
+    "by_score",
     "compare_averages",
     "compare_runs",
     "conclude",

@@ -20,6 +20,9 @@ from ftft_core.errors import InputError, unknown
 MUCH_NEVER_LEARNT = 0.25
 """Share of an ambiguous set that the run never predicted right, from which it is called undertrained."""
 
+NOISY = 0.5
+"""Reliability of a single run's map below which more of it is noise than not."""
+
 Seeds = Mapping[str, int | None]
 """Run -> seed; unknown ones count as different."""
 
@@ -145,7 +148,9 @@ def judge(
         return Advice(None, ceiling, table, (_without_references(own, chance), *transfer.notes))
     good = table[table["good_enough"].fillna(False)]
     chosen = None if good.empty else str(good["reference"].iloc[0])
-    return Advice(chosen, ceiling, table, tuple([*_sentences(table, chosen, own, chance), *transfer.notes]))
+    noun = "ambiguous set" if transfer.score == "variability" else f"set by {transfer.score.replace('_', ' ')}"
+    sentences = _sentences(table, chosen, own, chance, reliability=main_reliability, noun=noun)
+    return Advice(chosen, ceiling, table, (*sentences, *transfer.notes))
 
 
 def grid(transfer: Transfer, groups: Mapping[str, Sequence[str]], seeds: Seeds | None = None) -> pd.DataFrame:
@@ -195,6 +200,29 @@ def reliabilities(transfer: Transfer, groups: Mapping[str, Sequence[str]]) -> pd
     return pd.DataFrame(rows, columns=columns).astype({"runs_needed": "Int64"})
 
 
+def by_score(
+    transfer: Transfer, groups: Mapping[str, Sequence[str]], main: str, seeds: Seeds | None = None
+) -> pd.DataFrame:
+    """Rank correlation of each group with the main model by every score that was correlated: which transfers best?
+
+    :param main: the group that is the main model.
+    :returns: score, group, correlation (mean over pairs of runs of different seeds, or of the same seed where there are
+        no others; of the main model with itself between its seeds; NaN from no pair), same_seed. In the order of the
+        scores, then of the groups.
+    """
+    pairs = _Pairs(transfer, seeds or {})
+    own = [frozenset(pair) for pair in combinations(groups[main], 2)]
+    chosen = {name: (own, False) if name == main else pairs.apart(runs, groups[main]) for name, runs in groups.items()}
+    rows = []
+    for score, found in transfer.correlations.groupby("score", sort=False):
+        between = zip(found["run_a"], found["run_b"], found["spearman"], strict=True)
+        known = {frozenset((a, b)): value for a, b, value in between}
+        for name, (wanted, same_seed) in chosen.items():
+            mean = float(np.mean([known[each] for each in wanted])) if wanted else float("nan")
+            rows.append((score, name, mean, same_seed))
+    return pd.DataFrame(rows, columns=["score", "group", "correlation", "same_seed"])
+
+
 class _Pairs:
     """Looks up what a transfer found between two runs, whichever comes first."""
 
@@ -239,10 +267,12 @@ def _without_references(own: Sequence[float], chance: float) -> str:
     )
 
 
-def _sentences(table: pd.DataFrame, chosen: str | None, own: Sequence[float], chance: float) -> list[str]:
+def _sentences(
+    table: pd.DataFrame, chosen: str | None, own: Sequence[float], chance: float, *, reliability: float, noun: str
+) -> list[str]:
     best = table.loc[table["overlap"].idxmax()]
     best_is = (
-        f"{best['reference']} overlaps most with the main model's ambiguous set: {best['overlap']:.2f} (Jaccard; "
+        f"{best['reference']} overlaps most with the main model's {noun}: {best['overlap']:.2f} (Jaccard; "
         f"{chance:.2f} by chance)"
     )
     sentences = []
@@ -260,7 +290,7 @@ def _sentences(table: pd.DataFrame, chosen: str | None, own: Sequence[float], ch
             share = row["cost_share"]
             price = "" if pd.isna(share) else f", at {100 * share:.0f} % of the cost of a main run"
             sentences.append(
-                f"{chosen} is {cheapest} that is good enough{price}: its ambiguous set overlaps with the main model's "
+                f"{chosen} is {cheapest} that is good enough{price}: its {noun} overlaps with the main model's "
                 f"by {row['overlap']:.2f} (Jaccard; {chance:.2f} by chance), and {ceiling}."
             )
         elif np.mean(own) <= chance:
@@ -272,6 +302,11 @@ def _sentences(table: pd.DataFrame, chosen: str | None, own: Sequence[float], ch
             sentences.append(f"No reference is as good as another seed of the main model: {best_is}, but {ceiling}.")
         if len(own) == 1:
             sentences.append("The ceiling rests on one pair of seeds; more seeds would show its spread.")
+        if reliability < NOISY and np.mean(own) > chance:
+            sentences.append(
+                f"By this score a single run's map is mostly noise (two seeds of the main model correlate by "
+                f"{reliability:.2f}), so the bar is low; another score, or maps averaged over seeds, say more."
+            )
     same = [str(name) for name in table.loc[table["same_seed"].astype(bool), "reference"]]
     if same:
         sentences.append(
@@ -281,12 +316,12 @@ def _sentences(table: pd.DataFrame, chosen: str | None, own: Sequence[float], ch
     for row in table.to_dict("records"):
         if row["easy_share"] > 0.5:
             sentences.append(
-                f"{row['reference']} looks too weak: {100 * row['easy_share']:.0f} % of what it calls ambiguous are "
-                "examples that it finds easiest."
+                f"{row['reference']} looks too weak: {100 * row['easy_share']:.0f} % of its {noun} are examples that "
+                "it finds easiest."
             )
         if row["never_learnt_share"] > MUCH_NEVER_LEARNT:
             sentences.append(
                 f"{row['reference']} looks undertrained: it never predicted {100 * row['never_learnt_share']:.0f} % of "
-                "what it calls ambiguous right."
+                f"its {noun} right."
             )
     return sentences

@@ -62,6 +62,18 @@ def draw_reliability(found: TransferReport) -> None:
     )
 
 
+def draw_scores(found: TransferReport) -> None:
+    """Draw which score's maps transfer best."""
+    st.html('<div class="ftft-heading">Which score transfers best</div>')
+    st.html(transfer_tables.scores_table(found))
+    few = transfer_tables.MAX_SCORE_COLUMNS
+    left_out = f" The {few} cheapest references stand here." * (len(found.advice.references) > few)
+    st.caption(
+        "Rank correlation with the main model's runs, best first. Agreement says that a score can be carried over, not "
+        f"that training on its end helps.{left_out}"
+    )
+
+
 def draw_averages(workspace: Workspace, found: TransferReport, asked: Asked) -> None:
     """Draw which averages come nearest to the main model, and save what one of them takes."""
     st.html('<div class="ftft-heading">Averages of maps, held against single runs of the main model</div>')

@@ -16,6 +16,8 @@ from ftft_core.comparison.tables import MISSING
 from ftft_core.ui.frame import duration_words
 from ftft_core.workspace import ProbeReport, TransferReport
 
+MAX_SCORE_COLUMNS = 4
+
 _STYLE = """
 .ftft-verdict { font-size: 1.15rem; font-weight: 600; line-height: 1.4; max-width: 70rem; }
 .ftft-transfer td, .ftft-transfer th { white-space: nowrap; }
@@ -92,6 +94,28 @@ def reliability_table(report: TransferReport) -> str:
         numbers = [_two(row["reliability_of_one"]), _two(row["reliability_of_average"])]
         needed = MISSING if row["runs_needed"] is None else f"{row['runs_needed']:,.0f}"
         body.append(_row([html.escape(row["group"]), f"{row['num_runs']}", *numbers, needed]))
+    return _table(head, body)
+
+
+def scores_table(report: TransferReport) -> str:
+    """Return how far maps agree with the main model's by every score, the score that transfers best first.
+
+    At most `MAX_SCORE_COLUMNS` references stand in it, the cheapest.
+    """
+    wide = report.scores.pivot(index="score", columns="group", values="correlation")
+    starred = report.scores.pivot(index="score", columns="group", values="same_seed")
+    names = list(report.advice.references["reference"])[:MAX_SCORE_COLUMNS]
+    order = wide[names].max(axis=1).sort_values(ascending=False, kind="stable", na_position="last").index
+    head = [
+        ("score", "", False),
+        (f"two seeds of {report.main.name}", "the ceiling: mean rank correlation of two seeds of the main model", True),
+        *((name, "mean rank correlation with the main model's runs", True) for name in names),
+    ]
+    body = []
+    for score in order:
+        cells = [_two(wide.loc[score, name]) + "*" * bool(starred.loc[score, name]) for name in names]
+        words = [html.escape(str(score).replace("_", " ")), _two(wide.loc[score, report.main.name])]
+        body.append(_row([*words, *cells], "chosen" if score == report.score else ""))
     return _table(head, body)
 
 
@@ -198,6 +222,9 @@ def report_csv(report: TransferReport) -> str:
         "reference": report.advice.references,
         "pair": report.grid.rename(columns={"group_a": "reference", "group_b": "other"}),
         "reliability": report.reliabilities.rename(columns={"group": "reference"}),
+        "score": report.scores.drop(columns="score")
+        .rename(columns={"group": "reference"})
+        .assign(by=report.scores["score"]),
         "average": report.averages.rename(columns={"average": "reference"}).assign(
             runs=report.averages["runs"].map(" ".join)
         ),

@@ -15,6 +15,7 @@ from ftft_core.comparison import (
     Estimate,
     ProbeCounts,
     Transfer,
+    by_score,
     compare_averages,
     estimate,
     find_candidates,
@@ -78,6 +79,8 @@ class TransferReport:
     """By group, see `comparison.reliabilities`."""
     averages: pd.DataFrame
     """See `comparison.compare_averages`, with cost_share of a main run."""
+    scores: pd.DataFrame
+    """Which score transfers best, see `comparison.by_score`."""
     notes: tuple[str, ...]
 
     @property
@@ -149,6 +152,7 @@ class Transfers(Selecting):
             advice=advice,
             reliabilities=reliabilities(transfer, groups),
             averages=averages,
+            scores=by_score(transfer, groups, chosen.name, seeds),
             notes=(*notes, *transfer.notes),
         )
 
