@@ -70,6 +70,9 @@ def test_what_a_reference_never_learnt_is_told():
     (row,) = advice.references.to_dict("records")
     assert (row["never_learnt_share"], row["easy_share"]) == (1.0, 0.0)
     assert any("small looks undertrained: it never predicted 100 %" in each for each in advice.sentences)
+    # the hardest are those never learnt, of whatever model
+    by_hardness = advise({"m": data_map(UP), "r": never}, ["m"], {"small": ["r"]}, {}, score="confidence")
+    assert not any("undertrained" in each for each in by_hardness.sentences)
     sets = transfer_matrix({"m": data_map(UP), "r": never}).ambiguous_sets.set_index("run")
     assert sets.loc["r", ["hard_share", "never_learnt_by_chance"]].tolist() == pytest.approx([1.0, 1 / 3])
     assert np.isnan(sets.loc["m", "never_learnt_share"])

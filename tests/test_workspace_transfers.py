@@ -115,6 +115,14 @@ def test_a_run_that_has_not_finished_is_no_seed_of_those_that_have(workspace: Wo
     assert [each.name for each in report.candidates] == [MAIN, SMALL, WEAK, f"{MAIN}, cancelled after 2 epochs"]
 
 
+def test_a_method_that_does_not_train_on_all_data_alike_is_named(made: Workspace) -> None:
+    row = made.runs("toy").query("name == 'main-0'").iloc[0].to_dict()
+    shorter = json.dumps({**json.loads(row["config"]), "budget": {"max_steps": 5}})
+    other = {**row, "run_id": "r9", "name": "focal-0", "method": "focal", "config": shorter}
+    found, _ = find_candidates(pd.DataFrame([row, other]))
+    assert [each.name for each in found] == [MAIN, f"{MAIN}, focal"]
+
+
 def test_budgets_in_flops_are_one_only_where_they_are_the_same(made: Workspace) -> None:
     row = made.runs("toy").query("name == 'main-0'").iloc[0].to_dict()
     config = json.loads(row["config"])

@@ -20,6 +20,9 @@ from ftft_core.errors import InputError, unknown
 MUCH_NEVER_LEARNT = 0.25
 """Share of an ambiguous set that the run never predicted right, from which it is called undertrained."""
 
+OF_THE_UNSURE = ("variability", "threshold_closeness", "entropy", "aleatoric", "prediction_flips")
+"""Scores whose sets should hold few examples that were never learnt; those by other scores are made of them."""
+
 NOISY = 0.5
 """Reliability of a single run's map below which more of it is noise than not."""
 
@@ -149,7 +152,8 @@ def judge(
     good = table[table["good_enough"].fillna(False)]
     chosen = None if good.empty else str(good["reference"].iloc[0])
     noun = "ambiguous set" if transfer.score == "variability" else f"set by {transfer.score.replace('_', ' ')}"
-    sentences = _sentences(table, chosen, own, chance, reliability=main_reliability, noun=noun)
+    judged = table if transfer.score in OF_THE_UNSURE else table.assign(never_learnt_share=float("nan"))
+    sentences = _sentences(judged, chosen, own, chance, reliability=main_reliability, noun=noun)
     return Advice(chosen, ceiling, table, (*sentences, *transfer.notes))
 
 

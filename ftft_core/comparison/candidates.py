@@ -105,8 +105,8 @@ def _facts(row: Mapping[str, Any]) -> dict[str, str]:
     budget = {name: value for name, value in config.get("budget", {}).items() if value is not None}
     matched = row["matched"] if isinstance(row.get("matched"), Mapping) else {}
     training = config.get("training", {})
-    if row["method"] not in PLAIN_METHODS:
-        facts["method"] = str(row["method"])
+    facts["method"] = "" if row["method"] in PLAIN_METHODS else str(row["method"])
+    facts["status"] = ""
     if row.get("status", "finished") != "finished":
         facts["status"] = f"{row['status']} after {_counted(row.get('counted_epochs'), 'epoch')}"
     # A budget that matches a method's cost differs by seed; whose cost it is doesn't.
