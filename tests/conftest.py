@@ -21,9 +21,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 
+LONGEST = (
+    *("browser/test_data_map_selecting.py", "browser/test_data_map_examples.py", "browser/test_experiment.py"),
+    *("browser/test_data_map_links.py", "test_docs.py", "browser/test_fine_tune.py", "browser/test_app_kills.py"),
+    *("browser/test_compare.py", "test_jobs_places.py", "test_jobs.py", "test_kills.py", "test_experiments_running.py"),
+    *("browser/test_frame.py", "browser/test_map_component.py", "test_worker_kills.py", "browser/test_subsets.py"),
+    *("test_end_to_end.py", "test_experiments_methods.py", "test_training.py", "test_training_checkpoint.py"),
+    *("test_training_stopping.py", "browser/test_transfer.py", "test_methods.py", "test_planning.py"),
+)
+"""Test files that take longest, begun first: where several processes share the files, none is left with a long one."""
+
 POSITIVE = ("good", "great", "lovely", "bright", "fine")
 NEGATIVE = ("bad", "awful", "boring", "dull", "poor")
 NEUTRAL = ("the", "film", "plot", "cast", "was", "and", "very", "rather", "with", "some", "music", "scenes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the others stay in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture

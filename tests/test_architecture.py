@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import ftft_core
-from tests.conftest import ROOT
+from tests.conftest import LONGEST, ROOT
 
 ROOMS = (
     *("errors", "methods", "config", "dynamics", "cartography", "selection", "profile", "metrics", "comparison"),
@@ -147,3 +147,7 @@ def test_the_api_is_importable_from_the_package() -> None:
 def test_the_package_has_no_other_names() -> None:
     with pytest.raises(AttributeError, match="module 'ftft_core' has no attribute 'Runs'"):
         _ = ftft_core.Runs
+
+
+def test_the_test_files_that_are_begun_first_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).exists()] == []
