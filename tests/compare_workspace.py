@@ -24,6 +24,7 @@ from ftft_core.metrics import score_split
 from ftft_core.run_folder import write_parquet
 from ftft_core.selection import Recipe
 from ftft_core.workspace import Workspace
+from tests.copies import copy_of
 
 SUITE = "talk"
 LABELS = ("calm", "rude", "hateful")
@@ -79,6 +80,14 @@ USUAL = (
 
 def make_compare_workspace(folder: Path, made: Sequence[Made] = USUAL) -> Workspace:
     """Make it: by default five versions of four methods with three seeds each, one with two; of one a fourth failed."""
+    return copy_of(_make_usual, folder) if made is USUAL else _make(folder, made)
+
+
+def _make_usual(folder: Path) -> Workspace:
+    return _make(folder, USUAL)
+
+
+def _make(folder: Path, made: Sequence[Made]) -> Workspace:
     data = folder / "talk-data"
     data.mkdir(parents=True)
     for split, size in SIZES.items():

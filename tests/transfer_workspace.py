@@ -14,7 +14,8 @@ import pyarrow as pa
 from ftft_core.config import BudgetConfig, RunConfig
 from ftft_core.run_folder import write_parquet
 from ftft_core.workspace import Workspace
-from tests.ui_workspace import NUM_EPOCHS, NUM_TRAIN, finish, make_workspace
+from tests.copies import copy_of
+from tests.ui_workspace import NUM_EPOCHS, NUM_TRAIN, finish, make_workspace, model_of
 
 MAIN_RUNS = ("main-0", "main-1", "main-2")
 SMALL_RUNS = ("small-0", "small-1")
@@ -27,6 +28,10 @@ COSTS = {"main": 6e9, "small": 1.5e9, "weak": 0.5e9, "probe": 0.2e9}
 
 def make_transfer_workspace(folder: Path) -> Workspace:
     """Make the workspace: three seeds of a main model, two of a good cheap reference, one of a weak one, a probe."""
+    return copy_of(_make, folder)
+
+
+def _make(folder: Path) -> Workspace:
     workspace = make_workspace(folder, with_comparison=False)
     add_transfer_runs(workspace, folder)
     return workspace
@@ -34,22 +39,22 @@ def make_transfer_workspace(folder: Path) -> Workspace:
 
 def add_transfer_runs(workspace: Workspace, folder: Path) -> None:
     """Add those runs to the suite toy of a workspace from `make_workspace`."""
-    weak = folder / "weak-model"
-    shutil.copytree(folder / "tiny-model", weak)
+    tiny, weak = model_of(workspace), folder / "weak-model"
+    shutil.copytree(tiny, weak)
     shared = np.random.default_rng(1).normal(1.2, 1.2, NUM_TRAIN)
     for seed, name in enumerate(MAIN_RUNS):
-        run = _queue(workspace, folder / "tiny-model", name, "erm", seed)
+        run = _queue(workspace, tiny, name, "erm", seed)
         leave_epochs(workspace, run, shared, noise=0.3, seed=seed)
         finish(workspace, run, flops=COSTS["main"])
     for seed, name in enumerate(SMALL_RUNS):
-        run = _queue(workspace, folder / "tiny-model", name, "reference", seed, layers=1)
+        run = _queue(workspace, tiny, name, "reference", seed, layers=1)
         leave_epochs(workspace, run, shared, noise=0.2, seed=10 + seed)
         finish(workspace, run, flops=COSTS["small"])
     run = _queue(workspace, weak, WEAK_RUN, "reference", 7)
     # It learns the easiest only in the end, and the others not at all.
     leave_epochs(workspace, run, shared - 1.0, noise=0.1, seed=20, is_late=True)
     finish(workspace, run, flops=COSTS["weak"])
-    run = _queue(workspace, folder / "tiny-model", PROBE, "erm", 5, max_steps=3)
+    run = _queue(workspace, tiny, PROBE, "erm", 5, max_steps=3)
     leave_epochs(workspace, run, shared, noise=0.3, seed=30, num_epochs=1, num_seen=NUM_PROBED)
     finish(workspace, run, flops=COSTS["probe"])
 

@@ -18,6 +18,7 @@ from ftft_core.dynamics import TrainingDynamics
 from ftft_core.run_folder import write_parquet
 from ftft_core.selection import Recipe
 from ftft_core.workspace import Workspace
+from tests.copies import copy_of
 
 LABELS = ("no", "yes")
 NUM_TRAIN = 240
@@ -39,6 +40,10 @@ out_of_distribution: {far: far.csv, farther: farther.csv}
 
 def make_workspace(folder: Path, *, with_comparison: bool = True) -> Workspace:
     """Make the workspace: the suite "toy", the finished reference run "map-run", and erm and ftft with two seeds."""
+    return copy_of(_make_compared if with_comparison else _make_alone, folder)
+
+
+def _make_alone(folder: Path) -> Workspace:
     data = folder / "data"
     data.mkdir(parents=True)
     for name, count in {"train": NUM_TRAIN, "dev": 40, "usual": NUM_TEST, "far": NUM_TEST, "farther": NUM_TEST}.items():
@@ -61,19 +66,29 @@ def make_workspace(folder: Path, *, with_comparison: bool = True) -> Workspace:
     reference = queue(workspace, model, name="map-run", method="reference")
     leave_dynamics(workspace, reference)
     finish(workspace, reference, flops=1e9)
-    if with_comparison:
-        subset = workspace.save_subset(
-            Recipe(source_run=reference, strategy="ambiguous", fraction=0.33), name="ambiguous-33"
-        )
-        for seed in (0, 1):
-            for method, skill, flops in (("erm", 0.9, 6e9), ("ftft", 1.2, 2e9)):
-                run = queue(
-                    workspace, model, name=f"{method}-{seed}", method=method, seed=seed,
-                    subset=subset.subset if method == "ftft" else None,
-                )  # fmt: skip
-                leave_predictions(workspace, run, skill=skill, seed=seed)
-                finish(workspace, run, flops=flops)
     return workspace
+
+
+def _make_compared(folder: Path) -> Workspace:
+    workspace = copy_of(_make_alone, folder)
+    model = model_of(workspace)
+    subset = workspace.save_subset(
+        Recipe(source_run=workspace.run("map-run")["run_id"], strategy="ambiguous", fraction=0.33), name="ambiguous-33"
+    )
+    for seed in (0, 1):
+        for method, skill, flops in (("erm", 0.9, 6e9), ("ftft", 1.2, 2e9)):
+            run = queue(
+                workspace, model, name=f"{method}-{seed}", method=method, seed=seed,
+                subset=subset.subset if method == "ftft" else None,
+            )  # fmt: skip
+            leave_predictions(workspace, run, skill=skill, seed=seed)
+            finish(workspace, run, flops=flops)
+    return workspace
+
+
+def model_of(workspace: Workspace) -> Path:
+    """Give the folder of the model that the runs are of."""
+    return Path(workspace.run("map-run")["model"])
 
 
 def queue(
