@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,12 @@ class Answer:
         """The one JSON document on stdout."""
         return json.loads(self.stdout)
 
+    def failed(self, exit_code: int = 2) -> str:
+        """The error and its problems as one text; nothing else may stand in the answer."""
+        assert self.exit_code == exit_code, self.stdout
+        assert set(self.json) == {"error", "problems"}
+        return " | ".join([self.json["error"], *self.json["problems"]])
+
 
 CommandLine = Callable[..., Answer]
 
@@ -157,3 +164,23 @@ def ftft(tmp_path: Path) -> CommandLine:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def bare(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CommandLine]:
+    """Run `ftft ARGUMENTS` on a fresh workspace in this process, where it is at hand already."""
+    from ftft_core import cli
+
+    monkeypatch.delenv("FTFT_WORKSPACE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def ask(*arguments: object) -> Answer:
+        capsys.readouterr()
+        exit_code = cli.main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Answer(exit_code, said.out, said.err)
+
+    yield ask
+    for number, handler in before.items():
+        signal.signal(number, handler)

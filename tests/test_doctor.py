@@ -240,20 +240,20 @@ def test_a_run_that_lost_its_process_is_lost(workspace: Workspace) -> None:
     assert workspace.run_folder(run).true_state()["status"] == "lost"
 
 
-def test_the_command_says_and_mends(workspace: Workspace, ftft: CommandLine) -> None:
+def test_the_command_says_and_mends(workspace: Workspace, bare: CommandLine) -> None:
     no_suite(workspace)
-    ask = {"workspace": workspace.folder}
-    assert "problem: the folder suites/" in ftft("doctor", **ask).stdout
-    answer = ftft("doctor", "--repair", "--json", **ask)
+    of = ("--workspace", workspace.folder)
+    assert "problem: the folder suites/" in bare("doctor", *of).stdout
+    answer = bare("doctor", "--repair", "--json", *of)
     assert answer.exit_code == 0, answer.stderr
     assert answer.json["repaired"] == ["The folder of suite toy was made anew from the database."]
     assert answer.json["workspace"]["problems"] == []
-    assert "There was nothing to mend" in ftft("doctor", "--repair", **ask).stdout
+    assert "There was nothing to mend" in bare("doctor", "--repair", *of).stdout
 
 
-def test_a_database_that_can_not_be_read_is_a_problem_and_not_touched(workspace: Workspace, ftft: CommandLine) -> None:
+def test_a_database_that_can_not_be_read_is_a_problem_and_not_touched(workspace: Workspace, bare: CommandLine) -> None:
     workspace.database.path.write_bytes(b"not a database" * 1000)
-    answer = ftft("doctor", "--repair", "--json", workspace=workspace.folder)
+    answer = bare("doctor", "--repair", "--json", "--workspace", workspace.folder)
     assert answer.exit_code == 0, answer.stderr
     assert matching("can't be read", answer.json["workspace"]["problems"])
     assert workspace.database.path.read_bytes().startswith(b"not a database")

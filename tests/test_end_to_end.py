@@ -12,33 +12,36 @@ import pytest
 from tests.conftest import CommandLine
 
 
-def test_from_a_suite_to_a_comparison(ftft: CommandLine, spec: Path, tiny_model: Path, tmp_path: Path) -> None:
-    added = ftft("suite", "add", "reviews", spec, "--json")
+def test_from_a_suite_to_a_comparison(
+    bare: CommandLine, ftft: CommandLine, spec: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    added = bare("suite", "add", "reviews", spec, "--json")
     assert added.exit_code == 0, added.stderr
     assert [split["split"] for split in added.json["splits"]] == ["train", "dev", "test", "shifted"]
 
     common = ("--suite", "reviews", "--model", tiny_model, "--learning-rate", "1e-3", "--json")
-    reference = ftft("train", *common, "--layers", 2, "--epochs", 3, "--method", "reference", "--name", "small")
+    reference = bare("train", *common, "--layers", 2, "--epochs", 3, "--method", "reference", "--name", "small")
     assert reference.exit_code == 0, reference.stderr
     assert reference.json["status"] == "finished"
 
     out = tmp_path / "map.csv"
-    assert ftft("map", "small", "--out", out).exit_code == 0
+    assert bare("map", "small", "--out", out).exit_code == 0
     data_map = pd.read_csv(out)
     assert len(data_map) == 96
     assert data_map["variability"].gt(0).all()
 
-    selected = ftft("select", "small", "--strategy", "ambiguous", "--fraction", 0.33, "--name", "third", "--json")
+    selected = bare("select", "small", "--strategy", "ambiguous", "--fraction", 0.33, "--name", "third", "--json")
     assert selected.json["size"] == round(0.33 * 96)
     expected = data_map.sort_values("variability", ascending=False, kind="stable").head(32)["example_id"].astype(str)
     exported = tmp_path / "third.jsonl"
-    assert ftft("subset", "export", "third", exported).exit_code == 0
+    assert bare("subset", "export", "third", exported).exit_code == 0
     lines = exported.read_text(encoding="utf-8").splitlines()
     assert {json.loads(line)["example_id"] for line in lines} == set(expected)
 
     for arguments in (("--epochs", 2), ("--subset", "third", "--method", "ftft", "--max-steps", 3)):
-        assert ftft("train", *common, *arguments).json["status"] == "finished"
+        assert bare("train", *common, *arguments).json["status"] == "finished"
 
+    # In a process of its own, which leaves the file to whoever opens it next.
     rows = pd.DataFrame(ftft("compare", "--suite", "reviews", "--json").json)
     assert set(rows["method"]) == {"erm", "ftft"}
     assert set(rows["split"]) == {"dev", "test", "shifted"}

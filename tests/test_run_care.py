@@ -218,22 +218,22 @@ def test_runs_of_an_older_workspace_are_all_there(tmp_path: Path, monkeypatch: p
         assert connection.execute("SELECT name, suite, kept_step FROM runs").fetchall() == [("two", "s", 7)]
 
 
-def test_the_command_line_removes_restores_and_purges(workspace: Workspace, ftft: CommandLine) -> None:
-    ask = {"workspace": workspace.folder}
-    shown = ftft("runs", "show", "erm-0", "--json", **ask).json
+def test_the_command_line_removes_restores_and_purges(workspace: Workspace, bare: CommandLine) -> None:
+    of = ("--workspace", workspace.folder)
+    shown = bare("runs", "show", "erm-0", "--json", *of).json
     assert shown["disk_bytes"] == workspace.disk_bytes("erm-0")
-    removed = ftft("runs", "remove", "erm-0", "--json", **ask).json
+    removed = bare("runs", "remove", "erm-0", "--json", *of).json
     assert removed == {
         "removed": "erm-0", "run_id": shown["run_id"], "name": "erm-0", "disk_bytes": shown["disk_bytes"]
     }  # fmt: skip
-    listed = ftft("runs", "trash", "--json", **ask).json
+    listed = bare("runs", "trash", "--json", *of).json
     assert [row["name"] for row in listed] == ["erm-0"]
-    restored = ftft("runs", "restore", "erm-0", "--json", **ask)
+    restored = bare("runs", "restore", "erm-0", "--json", *of)
     assert restored.json == {"run_id": shown["run_id"], "name": "erm-0", "status": "finished"}
-    assert "`ftft runs restore r" in ftft("runs", "remove", "erm-0", **ask).stdout
-    refused = ftft("runs", "purge", **ask)
+    assert "`ftft runs restore r" in bare("runs", "remove", "erm-0", *of).stdout
+    refused = bare("runs", "purge", *of)
     assert (refused.exit_code, "or give --all" in refused.stderr) == (2, True)
-    purged = ftft("runs", "purge", "--all", "--json", **ask).json
+    purged = bare("runs", "purge", "--all", "--json", *of).json
     assert purged == {"purged": [shown["run_id"]], "freed_bytes": shown["disk_bytes"]}
 
 
