@@ -27,17 +27,17 @@ def filled(tmp_path_factory):
 @pytest.fixture
 def app(filled, monkeypatch):
     monkeypatch.setenv("FTFT_WORKSPACE", str(filled.folder))
-    return AppTest.from_file(str(APP), default_timeout=60).run()
+    return AppTest.from_file(str(APP), default_timeout=60)
 
 
 @pytest.fixture
 def empty_app(tmp_path, monkeypatch):
     monkeypatch.setenv("FTFT_WORKSPACE", str(tmp_path / "empty"))
-    return AppTest.from_file(str(APP), default_timeout=60).run()
+    return AppTest.from_file(str(APP), default_timeout=60)
 
 
 def open_page(app, name):
-    return app if name == "data_map" else app.switch_page(f"pages/{name}.py").run()
+    return (app if name == "data_map" else app.switch_page(f"pages/{name}.py")).run()
 
 
 def written(app):
@@ -80,11 +80,13 @@ def test_opening_the_app_imports_nothing_that_trains(filled):
 
 
 def test_the_run_picker_shows_runs_with_a_map_first_then_the_newest(app):
+    open_page(app, "data_map")
     assert app.selectbox(key="suite").value == "toy"
     assert app.selectbox(key="run").options == ["map-run", "erm-1", "erm-0", "ftft-1", "ftft-0"]
 
 
 def test_a_run_without_a_whole_epoch_says_what_it_waits_for(app):
+    open_page(app, "data_map")
     app.selectbox(key="run").select("erm-0").run()
     assert "no finished epoch yet" in written(app)
 
@@ -101,7 +103,7 @@ def test_the_comparison_concludes_and_shows_means_spreads_and_costs(app):
 def test_a_suite_without_finished_runs_leads_to_fine_tuning(tmp_path, monkeypatch):
     workspace = make_workspace(tmp_path, with_comparison=False)
     monkeypatch.setenv("FTFT_WORKSPACE", str(workspace.folder))
-    page = open_page(AppTest.from_file(str(APP), default_timeout=60).run(), "compare")
+    page = open_page(AppTest.from_file(str(APP), default_timeout=60), "compare")
     assert "no finished run to compare yet" in written(page)
 
 

@@ -43,7 +43,7 @@ def workspace(made, tmp_path, monkeypatch):
 
 
 def open_page(**state):
-    page = AppTest.from_file(str(APP), default_timeout=60).run()
+    page = AppTest.from_file(str(APP), default_timeout=60)
     page.session_state["fine_tune.view"] = "experiment"
     for name, value in state.items():
         page.session_state[name] = value
@@ -157,7 +157,7 @@ def recipe_for(workspace, **changes):
 
 def test_one_under_way_is_seen_by_any_tab_stopped_and_gone_on_with(workspace):
     experiment = experiments.start_experiment(workspace, recipe_for(workspace)).experiment
-    page = AppTest.from_file(str(APP), default_timeout=60).run().switch_page("pages/fine_tune.py").run()
+    page = AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/fine_tune.py").run()
     assert page.segmented_control(key="ft_view").value == "experiment", "who comes back finds it"
     page.button(key=f"ex-open-{experiment}").click().run()
     assert "after reference" not in written(page)  # that one is there already

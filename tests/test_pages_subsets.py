@@ -37,7 +37,7 @@ def workspace(made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def open_subsets() -> AppTest:
-    return AppTest.from_file(str(APP), default_timeout=60).run().switch_page("pages/subsets.py").run()
+    return AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/subsets.py").run()
 
 
 def by_hand(workspace: Workspace, name: str, ids: str) -> SubsetRecord:

@@ -265,7 +265,7 @@ def test_a_path_that_is_no_spec_says_so(workspace: Workspace, data: Path, path: 
 
 def test_an_empty_workspace_has_the_form_and_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FTFT_WORKSPACE", str(tmp_path / "empty"))
-    page = AppTest.from_file(str(APP), default_timeout=60).run().switch_page("pages/suites.py").run()
+    page = AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/suites.py").run()
     assert not page.exception
     assert "No suite yet" in [heading.value for heading in page.subheader]
 
