@@ -28,18 +28,21 @@ class Training:
 
     def __init__(self, folder: Path, model: Path) -> None:
         self.model = model
+        self.run_ids: dict[str, str] = {}
         self.workspace = Workspace(folder / "workspace")
         self.workspace.add_suite("reviews", write_suite_files(folder / "suite", num_train=400))
 
     def submit(self, name: str, steps: int) -> str:
         training = TrainingConfig(batch_size=4, checkpoint_seconds=0.3, learning_rate=1e-3)
         budget = BudgetConfig(max_steps=steps)
-        return self.workspace.submit(
+        self.run_ids[name] = self.workspace.submit(
             RunConfig(suite="reviews", model=str(self.model), layers=1, name=name, budget=budget, training=training)
         )
+        return self.run_ids[name]
 
     def status(self, name: str) -> str:
-        return self.workspace.progress(name).status
+        # Of an id the files are read alone; to find a name, the database would be opened at every look.
+        return self.workspace.progress(self.run_ids[name]).status
 
     def wait_for(self, name: str, status: str) -> None:
         ended = {"finished", "failed"}

@@ -302,7 +302,7 @@ def test_a_plan_needs_its_suite_and_models(instant: Instant, tmp_path: Path) -> 
 # -- the real thing ----------------------------------------------------------------------------------------------------
 
 
-def test_a_stopped_experiment_goes_on_and_its_costs_match(ftft: CommandLine, tmp_path: Path, tiny_model: Path) -> None:
+def test_a_stopped_experiment_goes_on_and_its_costs_match(bare: CommandLine, tmp_path: Path, tiny_model: Path) -> None:
     folder = tmp_path / "workspace"
     workspace = Workspace(folder)
     workspace.add_suite("reviews", write_suite_files(tmp_path / "suite", num_train=240))
@@ -334,7 +334,7 @@ def test_a_stopped_experiment_goes_on_and_its_costs_match(ftft: CommandLine, tmp
         assert time.monotonic() < deadline, "no process may be left"
         time.sleep(0.2)
 
-    answer = ftft("experiment", path, "--no-warm-up", "--json", timeout=DEADLINE_SECONDS)
+    answer = bare("experiment", path, "--no-warm-up", "--json")
     assert answer.exit_code == 0, answer.stdout
     assert set(answer.json) == {"suite", "runs"}
     assert [run["status"] for run in answer.json["runs"]] == ["finished"] * 3
@@ -352,6 +352,6 @@ def test_a_stopped_experiment_goes_on_and_its_costs_match(ftft: CommandLine, tmp
     )
 
     before = [run["run_id"] for run in answer.json["runs"]]
-    again = ftft("experiment", path, "--json")
+    again = bare("experiment", path, "--json")
     assert [run["run_id"] for run in again.json["runs"]] == before
     assert len(workspace.runs()) == 3

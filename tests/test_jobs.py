@@ -27,6 +27,7 @@ READ = """
 import duckdb, sys
 for _ in range(20):
     duckdb.connect(sys.argv[1], read_only=True).execute("FROM runs").fetchall()
+    print("reads", flush=True)
 """
 
 
@@ -38,7 +39,7 @@ def training(tmp_path: Path, tiny_model: Path) -> Iterator[Training]:
 
 
 def test_runs_are_worked_off_in_order_and_can_be_stopped_resumed_and_removed(
-    training: Training, ftft: CommandLine
+    training: Training, ftft: CommandLine, bare: CommandLine
 ) -> None:
     workspace = training.workspace
     for name, steps in (("first", 600), ("second", 100_000), ("never", 2)):
@@ -55,8 +56,11 @@ def test_runs_are_worked_off_in_order_and_can_be_stopped_resumed_and_removed(
         workspace.cancel("never")
 
     # The list can be had while a run trains and another process reads.
-    with subprocess.Popen([sys.executable, "-c", READ, str(workspace.database.path)]) as reader:
-        listed = ftft("runs", "list", "--json")
+    command = [sys.executable, "-c", READ, str(workspace.database.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "reads\n"
+        listed = bare("runs", "list", "--json")
         reader.wait(timeout=DEADLINE_SECONDS)
     assert listed.exit_code == 0, listed.stdout
     statuses = {row["name"]: row["status"] for row in listed.json}
@@ -82,7 +86,7 @@ def test_runs_are_worked_off_in_order_and_can_be_stopped_resumed_and_removed(
     wait_until(lambda: not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE, "its process has ended")
 
     # Resuming what waits or runs already only waits for its end.
-    answer = ftft("runs", "resume", "first", "--json", timeout=DEADLINE_SECONDS)
+    answer = bare("runs", "resume", "first", "--json")
     assert answer.json == {"run_id": workspace.run("first")["run_id"], "name": "first", "status": "finished"}
     row = workspace.run("first")
     assert row["status"] == "finished"
@@ -90,7 +94,7 @@ def test_runs_are_worked_off_in_order_and_can_be_stopped_resumed_and_removed(
     assert (row["num_optimizer_steps"], row["counted_epochs"]) == (600, 6)
 
     # What has finished is left as it is.
-    answer = ftft("runs", "resume", "first", "--json")
+    answer = bare("runs", "resume", "first", "--json")
     assert (answer.exit_code, answer.json["status"]) == (0, "finished")
     wait_until(lambda: not training.workers(), "the worker has nothing more to do and ends")
 

@@ -31,6 +31,7 @@ from ftft_core.workspace import Workspace
 from tests.browser.conftest import SECONDS, is_healthy
 from tests.browser.test_fine_tune import fill, stop_all, wait_until
 from tests.conftest import ROOT, environment, write_suite_files
+from tests.planning_workspace import config, measure_here
 from tests.ui_workspace import leave_dynamics, leave_predictions, make_workspace, queue
 
 NUM_KILLS = int(os.environ.get("FTFT_KILLS", "1"))
@@ -95,13 +96,14 @@ def test_a_run_outlives_the_app_that_started_it_and_a_new_app_shows_it(
 ) -> None:
     workspace = Workspace(tmp_path / "workspace")
     workspace.add_suite("reviews", write_suite_files(tmp_path / "suite", num_train=480))
+    measure_here(workspace, config(tiny_model, batch_size=16))  # no process but those that the run itself needs
     served = serve(workspace)
     tab.goto(f"{served.address}/fine_tune")
-    fill(tab, "model", tiny_model)
-    tab.locator(".ftft-what, .ftft-cost", has_text="1 run").first.wait_for()
     fill(tab, "epochs", EPOCHS)
     tab.get_by_text("More: learning rate").click()
     fill(tab, "batch_size", 16)
+    fill(tab, "model", tiny_model)
+    tab.locator(".ftft-what, .ftft-cost", has_text="1 run").first.wait_for()
     tab.locator(".ftft-cost", has_text=f"{EPOCHS * STEPS_PER_EPOCH} steps").or_(
         tab.locator(".ftft-cost", has_text="about")
     ).first.wait_for()

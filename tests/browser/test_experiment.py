@@ -16,6 +16,7 @@ from tests.browser.conftest import App, running_app
 from tests.browser.test_fine_tune import wait_until
 from tests.conftest import write_suite_files
 from tests.holding import holding
+from tests.planning_workspace import config, measure_here
 
 RECIPE = """\
 suite: reviews
@@ -30,10 +31,13 @@ STEPS = 300
 
 
 @pytest.fixture(scope="module")
-def app(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+def app(browser: Any, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[App]:
     folder = tmp_path_factory.mktemp("experiment")
     workspace = Workspace(folder / "workspace")
     workspace.add_suite("reviews", write_suite_files(folder / "suite", num_train=960))
+    # What the page would have measured by a process for each of the two models.
+    for layers in (1, 2):
+        measure_here(workspace, config(tiny_model, batch_size=16, layers=layers))
     with running_app(workspace) as running:
         yield running
     for each in experiments.experiments(workspace):
@@ -49,12 +53,12 @@ def state_of(tab: Any) -> Any:
 def reference_of(workspace: Workspace) -> RunFolder:
     """Give the folder of the only reference run, once there is one."""
 
-    def found() -> list[str]:
-        runs = workspace.runs()
-        return list(runs.loc[runs["method"] == "reference", "run_id"])
+    def found() -> list[RunFolder]:
+        folders = [folder for folder, _ in workspace._queue.states()]
+        return [folder for folder in folders if folder.read_run()["config"]["method"] == "reference"]
 
     wait_until(found)
-    return workspace.run_folder(found()[0])
+    return found()[0]
 
 
 def test_an_experiment_is_started_left_stopped_gone_on_with_and_compared(

@@ -7,6 +7,16 @@ import re
 import numpy as np
 import pytest
 
+from tests.browser.conftest import sized_tab
+
+
+@pytest.fixture
+def tab(person):
+    """An empty tab on a small screen."""
+    opened = sized_tab(person, 1280, 720)
+    yield opened
+    opened.close()
+
 
 @pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
 def test_map_and_panel_are_whole_on_the_first_screen_and_nothing_leaves_the_machine(page, app):
@@ -38,21 +48,20 @@ def test_nothing_jumps_when_a_selection_changes(open_map):
 
 
 @pytest.mark.parametrize("name", ["", "suites", "subsets", "fine_tune", "compare", "transfer"])
-def test_nothing_scrolls_sideways_on_a_small_screen(page, app, name):
-    page.set_viewport_size({"width": 1280, "height": 720})
-    page.goto(f"{app.address}/{name}")
-    page.wait_for_selector(".st-key-frame")
-    page.wait_for_function('document.querySelector(".stApp").dataset.testScriptState === "notRunning"')
+def test_nothing_scrolls_sideways_on_a_small_screen(tab, app, name):
+    tab.goto(f"{app.address}/{name}")
+    tab.wait_for_selector(".st-key-frame")
+    tab.wait_for_function('document.querySelector(".stApp").dataset.testScriptState === "notRunning"')
     for part in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
-        assert page.evaluate(f"{part}.scrollWidth <= {part}.clientWidth")
+        assert tab.evaluate(f"{part}.scrollWidth <= {part}.clientWidth")
 
 
-def test_a_typed_value_survives_the_queue_s_updates(page, app):
-    page.goto(f"{app.address}/fine_tune")
-    seeds = page.get_by_role("textbox", name="Seeds")
+def test_a_typed_value_survives_the_queue_s_updates(tab, app):
+    tab.goto(f"{app.address}/fine_tune")
+    seeds = tab.get_by_role("textbox", name="Seeds")
     seeds.wait_for()
     before = seeds.input_value()
     seeds.press("End")
     seeds.press_sequentially(", 7")  # not yet committed
-    page.wait_for_timeout(5000)  # an update of the queue
+    tab.wait_for_timeout(5000)  # an update of the queue
     assert seeds.input_value() == f"{before}, 7"
