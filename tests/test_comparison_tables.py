@@ -35,6 +35,7 @@ ROWS = [
 
 def comparison_of(*rows, has_seed_noise=False, baseline="erm"):
     averages = pd.DataFrame(rows, columns=list(ROW_COLUMNS)).assign(has_seed_noise=has_seed_noise)
+    averages = averages.assign(column=[each["method"] for each in rows])
     return Comparison(baseline, averages, averages, pd.DataFrame(), pd.DataFrame(), ())
 
 
@@ -129,6 +130,15 @@ def test_conclusion_names_the_better_side():
     assert said.endswith("+2.0 points, 5 seeds). The interval lies wholly on the better side.")
     said = conclude(comparison_of(row("erm", metric="ece"), row("ftft", **better, metric="ece")), metric="ece")
     assert said.endswith("The interval lies wholly on the worse side.")
+
+
+def test_conclusion_says_what_was_lost_in_distribution():
+    lost = {"mean": 0.78, "delta": -0.045, "delta_low": -0.063, "delta_high": -0.026}
+    rows = [row("erm"), row("ftft", **FTFT), row("erm", role="in_distribution")]
+    said = conclude(comparison_of(*rows, row("ftft", role="in_distribution", **{**FTFT, **lost})))
+    assert said.endswith(
+        "neither is shown to be better. In distribution it is 78.0 against 82.5 (−4.5, interval −6.3 to −2.6)."
+    )
 
 
 def test_conclusion_admits_that_the_best_of_several_was_chosen():

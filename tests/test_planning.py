@@ -130,7 +130,13 @@ def test_the_full_budget_is_that_of_the_newest_plain_run(workspace: Workspace, t
     run.set_status("finished", "", num_steps_planned=24, train_flops=1.0)
     run.write_progress({"step": 24, "num_steps": 24, "train_flops": 1.0})
     workspace.sync()
-    assert workspace.plan([asked]).erm_words == "the 24 steps of plain"
+    plan = workspace.plan([asked])
+    assert plan.erm_words == "the 24 steps of plain"
+    smaller = config(tiny_model, subset="third", method="random", epochs=1, batch_size=8)
+    measure_here(workspace, smaller)
+    halved = workspace.plan([smaller])
+    assert halved.erm_words == "the 24 steps of 16 examples of plain"
+    assert halved.erm_share == pytest.approx(plan.erm_share, rel=0.2), "as many examples cost as much"
 
 
 def test_what_a_run_is_expected_to_take_is_kept_with_it(workspace: Workspace, tiny_model: Path) -> None:

@@ -100,9 +100,10 @@ def test_a_removed_run_is_moved_for_certain(tmp_path: Path, journal: Journal) ->
     from tests.ui_workspace import make_workspace
 
     workspace = make_workspace(tmp_path)
-    run = workspace.remove_run("erm-0")
-    workspace.restore_run(run)
-    assert journal.renamed.count(run) == 3  # Made, moved to the trash, and back.
+    run = str(workspace.run("erm-0")["run_id"])
+    before = journal.renamed.count(run)
+    workspace.restore_run(workspace.remove_run(run))
+    assert journal.renamed.count(run) == before + 2  # Moved to the trash, and back.
     assert list(journal.open_folders.values()) == []
 
 

@@ -105,7 +105,8 @@ def to_latex(
 def conclude(
     comparison: Comparison, *, method: str | None = None, metric: str = "accuracy", column: str | None = None
 ) -> str:
-    """Say in one sentence what a method reached against the baseline, out of distribution if there is such a split.
+    """Say what a method reached against the baseline, out of distribution if there is such a split, and then what it
+    gained or lost in distribution.
 
     Of several versions of the method the one with the best average speaks. What the interval leaves out is said.
 
@@ -145,7 +146,23 @@ def conclude(
     seeds = _seeds(best["num_seeds"]) + ("" if best["has_seed_noise"] else ": seed noise is not in it")
     return (
         f"{words} {cost} ({comparison.baseline} {100 * (best['mean'] - best['delta']):.1f}; 95 % interval of the "
-        f"difference {_points(low)} to {_points(high)} points, {seeds})." + _reading(low, high, metric)
+        f"difference {_points(low)} to {_points(high)} points, {seeds})."
+        + _reading(low, high, metric)
+        + _said_in_distribution(comparison, best, roles[0], metric)
+    )
+
+
+def _said_in_distribution(comparison: Comparison, best: Mapping[str, Any], role: str, metric: str) -> str:
+    """Say what the same version came to in distribution, beside its robustness; nothing where that is not known."""
+    averages = comparison.averages
+    own = (averages["role"] == "in_distribution") & (averages["metric"] == metric)
+    rows = [row for row in to_records(averages[own]) if row["column"] == best["column"] and row["delta"] is not None]
+    if role != "out_of_distribution" or not rows:
+        return ""
+    row = rows[0]
+    return (
+        f" In distribution it is {100 * row['mean']:.1f} against {100 * (row['mean'] - row['delta']):.1f} "
+        f"({_points(row['delta'])}, interval {_points(row['delta_low'])} to {_points(row['delta_high'])})."
     )
 
 

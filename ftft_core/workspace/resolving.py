@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -197,8 +198,16 @@ def read_rows(connection: store.Connection, config: RunConfig, suite: Mapping[st
     return TrainingRows(len(rows.positions), rows.positions)
 
 
+def _batch_size(config: str) -> int | None:
+    """Give the examples in a step of a run, None where its configuration does not say."""
+    size = json.loads(config).get("training", {}).get("batch_size")
+    return None if size is None else int(size)
+
+
 def full_budget(connection: store.Connection, config: RunConfig, num_train: int) -> tuple[int | None, str]:
-    """Give the steps of plain fine-tuning on everything with the same model, and in words where they come from."""
+    """Give the steps of plain fine-tuning on everything with the same model, in steps of this run's size, and in words
+    where they come from.
+    """
     batch_size = config.training.batch_size
     if config.method == "erm" and config.subset is None:
         return config.budget.num_steps(num_train, batch_size), "itself"
@@ -209,7 +218,11 @@ def full_budget(connection: store.Connection, config: RunConfig, num_train: int)
         runs = runs[runs["subset"].isna() & runs["num_steps_planned"].notna()]
         if len(runs):
             newest = runs.iloc[-1]
-            return int(
-                newest["num_steps_planned"]
-            ), f"the {int(newest['num_steps_planned']):,} steps of {newest['name']}"
+            steps, own_size = int(newest["num_steps_planned"]), _batch_size(newest["config"])
+            if own_size is None or own_size == batch_size:
+                return steps, f"the {steps:,} steps of {newest['name']}"
+            # As many examples in steps of another size.
+            return round(
+                steps * own_size / batch_size
+            ), f"the {steps:,} steps of {own_size} examples of {newest['name']}"
     return BudgetConfig(epochs=FULL_EPOCHS).num_steps(num_train, batch_size), f"{FULL_EPOCHS} epochs on everything"
