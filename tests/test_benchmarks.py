@@ -1,4 +1,4 @@
-"""The programs that prepare suites and models for the recipes of results."""
+"""The programs that prepare suites and models for the recipes of results, and those that look at maps."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from ftft_core.suites import load_suite
 from tests.conftest import ROOT
 from tests.transfer_workspace import MAIN, MAIN_RUNS, SMALL, SMALL_RUNS, make_transfer_workspace
+from tests.ui_workspace import NUM_TRAIN
 
 SIZES = {"train": 60, "dev": 20, "forum": 30, "checks": 45}
 SPEC = """\
@@ -132,6 +133,17 @@ def test_averages_of_maps_are_held_against_main_runs_of_other_seeds(tmp_path: Pa
     assert both["cost_share"] == pytest.approx(0.5)
     assert (SMALL, 2, 2) not in by_score.index
     assert both["chance"] == pytest.approx(0.2)
+
+
+def test_variants_of_the_selection_can_be_made(tmp_path: Path) -> None:
+    workspace = make_transfer_workspace(tmp_path)
+    runs = [str(workspace.run(each)["run_id"]) for each in SMALL_RUNS]
+    sizes = {}
+    for name, variant in program("tuning").VARIANTS.items():
+        sizes[name] = workspace.find_or_save_subset(variant.choose(runs, 0), suite="toy").size / NUM_TRAIN
+        assert 0 < variant.share_of_steps <= 1 / 3
+    assert sizes.pop("a fifth, stopped after a fifth") == pytest.approx(0.2, abs=0.01)
+    assert list(sizes.values()) == pytest.approx([1 / 3] * len(sizes), abs=0.05)
 
 
 def top_third(scores: pd.Series) -> set[int]:

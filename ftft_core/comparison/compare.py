@@ -23,7 +23,7 @@ from ftft_core.comparison.runs import (
     MethodRuns,
     RunResult,
     describe,
-    facts_apart,
+    differing_facts,
     group_runs,
 )
 from ftft_core.comparison.scoring import Scores, group_scores, score_all, seed_scores, several
@@ -222,7 +222,7 @@ def _notes_on_baselines(
                 f"{describe(method.key)} has no '{baseline}' run on its own model and layers: its differences and cost "
                 "share are left empty."
             )
-        if chosen is not None and (apart := facts_apart([method, chosen], _settings_of(method, chosen))):
+        if chosen is not None and (apart := differing_facts([method, chosen], _settings_of(method, chosen))):
             notes.append(
                 f"{describe(method.key)} and its baseline differ in more than the method: {', '.join(apart)}. Their "
                 "difference is of both together."

@@ -203,7 +203,7 @@ def _notes_on_kept_apart(groups: Sequence[MethodRuns]) -> list[str]:
         alike = [group for group in groups if group.key == key]
         if len(alike) < 2:
             continue
-        differences = facts_apart(alike, sorted({name for group in alike for name in group.facts}))
+        differences = differing_facts(alike, sorted({name for group in alike for name in group.facts}))
         sizes = ", ".join(f"{len(group.runs)} run{'s' * (len(group.runs) != 1)}" for group in alike)
         notes.append(
             f"{describe(key)} stands in {len(alike)} columns ({sizes}), which are not averaged because they differ in "
@@ -212,7 +212,7 @@ def _notes_on_kept_apart(groups: Sequence[MethodRuns]) -> list[str]:
     return notes
 
 
-def facts_apart(groups: Sequence[MethodRuns], names: Sequence[str]) -> list[str]:
+def differing_facts(groups: Sequence[MethodRuns], names: Sequence[str]) -> list[str]:
     """Say which of these facts differ between groups, and how: "precision (fp32 against bf16)"."""
     differences = []
     for name in names:
