@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 from pathlib import Path
@@ -45,6 +46,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     skipped = []
     for folder in given.workspaces:
+        if not (folder / "ftft.duckdb").exists():
+            sys.exit(f"There is no workspace at {folder}.")
         workspace = Workspace(folder)
         for suite in workspace.suites()["suite"]:
             found = rows_of(workspace, str(suite), given.fraction)

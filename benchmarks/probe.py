@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -30,6 +31,8 @@ def main() -> None:
     given = parser.parse_args()
     cases, skipped = [], []
     for folder in given.workspaces:
+        if not (folder / "ftft.duckdb").exists():
+            sys.exit(f"There is no workspace at {folder}.")
         workspace = Workspace(folder)
         for suite in workspace.suites()["suite"]:
             found, reason = cases_of(workspace, str(suite))

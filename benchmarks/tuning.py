@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,15 @@ import numpy as np
 
 from ftft_core.comparison import RunResult
 from ftft_core.config import BudgetConfig, RunConfig
+from ftft_core.errors import InputError
 from ftft_core.experiments import PlannedRun, Recipe, plan_experiment, prepare_demo, read_recipe, run_experiment
 from ftft_core.experiments.planning import StandIn
 from ftft_core.selection import Recipe as SubsetRecipe
 from ftft_core.selection.conditions import TopCondition
 from ftft_core.workspace import Workspace
+
+NUM_AVERAGED = 2
+"""Maps in an average."""
 
 MakeRecipe = Callable[[Sequence[str], int], SubsetRecipe]
 """From the references' run ids, that of the same seed first, and the seed."""
@@ -63,8 +68,8 @@ def mixed(strategy: str, *, ambiguous_share: float, other_share: float) -> MakeR
 
 VARIANTS = {
     "aleatoric": Variant(of("top:aleatoric"), 1 / 3),
-    "aleatoric, two maps averaged": Variant(of("top:aleatoric", num_maps=2), 1 / 3),
-    "two maps averaged": Variant(of("ambiguous", num_maps=2), 1 / 3),
+    "aleatoric, two maps averaged": Variant(of("top:aleatoric", num_maps=NUM_AVERAGED), 1 / 3),
+    "two maps averaged": Variant(of("ambiguous", num_maps=NUM_AVERAGED), 1 / 3),
     "balanced by class": Variant(of("ambiguous", balance="class"), 1 / 3),
     "with easy ones": Variant(mixed("easy", ambiguous_share=0.28, other_share=0.05), 1 / 3),
     "half random": Variant(mixed("random", ambiguous_share=0.18, other_share=0.18), 1 / 3),
@@ -80,9 +85,17 @@ def main() -> None:
     parser.add_argument("recipe", type=Path, metavar="RECIPE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     given = parser.parse_args()
+    try:
+        asked = read_recipe(given.recipe)
+    except InputError as failure:
+        sys.exit("\n".join([failure.message, *failure.problems]))
+    if not asked.reference_model or len(given.seeds) < NUM_AVERAGED:
+        sys.exit(
+            f"This takes a recipe with a reference_model, and at least {NUM_AVERAGED} seeds, to average their maps."
+        )
     workspace = Workspace(given.workspace)
     prepare_demo(workspace)
-    recipe = base_recipe(read_recipe(given.recipe), given.seeds)
+    recipe = base_recipe(asked, given.seeds)
     base = plan_experiment(workspace, recipe)
     run_experiment(workspace, base, watch=lambda _: None)
     references = [str(each.run_id) for each in base if each.method == "reference"]
