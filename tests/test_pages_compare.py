@@ -81,7 +81,7 @@ def test_the_page_concludes_warns_and_shows_the_table(app):
 def test_the_table_has_methods_in_columns_splits_in_rows_and_costs_below(report):
     said = words(comparison_table(report, "accuracy", LIGHT))
     assert said[:6] == [
-        "", "erm learning rate 5e-05 baseline 3 seeds", "erm learning rate 2e-05 2 seeds", "erm_matched 3 seeds",
+        "", "erm learning rate 5e-05 baseline, 3 seeds", "erm learning rate 2e-05 2 seeds", "erm_matched 3 seeds",
         "ftft 3 of 4 seeds", "random 3 seeds",
     ]  # fmt: skip
     assert "Cost as a share of erm’s, the reference’s included" in said

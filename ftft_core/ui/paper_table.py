@@ -39,7 +39,7 @@ def table_css(theme: Theme) -> str:
 .stApp, .js-plotly-plot text {{ font-variant-ligatures: no-common-ligatures; }}
 .ftft-paper.tips {{ overflow: visible; }}
 .ftft-paper td, .ftft-paper th {{ line-height: 1.32; }}
-.ftft-paper thead th {{ vertical-align: bottom; padding-bottom: 0.4rem; }}
+.ftft-paper thead th {{ vertical-align: top; padding-bottom: 0.4rem; }}
 .ftft-paper thead .detail, .ftft-paper thead .seeds {{ display: block; font-weight: 400; font-size: 0.82em;
   color: var(--ftft-muted); }}
 .ftft-paper thead .seeds.few {{ color: {worse}; font-weight: 600; }}
@@ -175,11 +175,12 @@ def _head(column: Column, is_baseline: bool, cells: _Cells) -> str:
     said = _seeds(column.num_seeds)
     if column.missing:
         said = f"{column.num_seeds} of {column.num_wanted} seeds"
+    if is_baseline:
+        said = f"baseline, {said}"
     detail_words = _column_words(
         column, [cells.report.compared.names.get(run.run_id, run.run_id) for run in column.runs]
     )
     detail = f'<span class="detail">{html.escape(column.detail)}</span>' if column.detail else ""
-    detail += '<span class="detail">baseline</span>' if is_baseline else ""
     shown = f'{html.escape(column.title)}{detail}<span class="seeds{" few" * few}">{html.escape(said)}</span>'
     return cells.tip(shown, detail_words)
 

@@ -66,7 +66,7 @@ def references_table(report: TransferReport) -> str:
             _cost(row["cost"], row["cost_share"], by_name[row["reference"]].seconds),
             f"{_two(row['overlap'])}{star}",
             _percent(row["share_of_ceiling"]),
-            _two(row["correlation"]) + _below(f"{corrected:.2f} corrected" if corrected is not None else "–"),
+            _two(row["correlation"]) + _below(MISSING if corrected is None else f"{_two(corrected)} corrected"),
             _percent(row["easy_share"]),
             _percent(row["never_learnt_share"]),
             _percent(row["easy_for_main"]),
