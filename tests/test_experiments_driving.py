@@ -183,6 +183,14 @@ def test_the_price_is_that_of_what_is_missing(instant: Instant, recipe: Any) -> 
     assert len(workspace.subsets()) == num_subsets, "looking saves nothing"
 
 
+def test_steps_on_all_the_data_are_priced_by_runs_on_all_the_data(instant: Instant, recipe: Any) -> None:
+    workspace = instant.workspace
+    instant.flops_of_step = lambda config: 1e6 if config.subset is None else 3e6
+    drive(workspace, recipe, watch=unheard)
+    costs = {cost.method: cost for cost in look_at(workspace, recipe).methods}
+    assert (costs["erm"].flops, costs["ftft"].flops) == (pytest.approx(48e6), pytest.approx(3 * 16e6))
+
+
 def test_everything_that_speaks_against_a_recipe_is_told_at_once(instant: Instant) -> None:
     model = instant.workspace.run("map-run")["model"]
     values = {

@@ -38,6 +38,7 @@ class Instant:
         self.workspace = workspace
         self.trained: list[RunConfig] = []
         self.failing: Callable[[RunConfig], bool] = lambda _: False
+        self.flops_of_step: Callable[[RunConfig], float] = lambda _: 1e6
         self.epochs_of: Callable[[RunConfig], bool] = lambda config: config.method in {"reference", "erm"}
 
     def work(self) -> None:
@@ -57,7 +58,7 @@ class Instant:
             {
                 "step": steps,
                 "num_steps": steps,
-                "train_flops": 1e6 * steps,
+                "train_flops": self.flops_of_step(config) * steps,
                 "train_seconds": 1.0,
                 "examples_seen": 8 * steps,
             }

@@ -177,7 +177,7 @@ class _Costs:
         self._workspace = workspace
         self._suite = suite
         self._known: dict[StandIn, _Cost | None] = {}
-        self._per_step: dict[str, tuple[float, float]] | None = None
+        self._per_step: dict[tuple[str, bool], tuple[float, float]] | None = None
 
     def of(self, run: StandIn) -> _Cost | None:
         """Give what a run takes; None where nothing tells."""
@@ -192,7 +192,10 @@ class _Costs:
     def _by_finished_runs(self, run: StandIn) -> _Cost | None:
         if self._per_step is None:
             self._per_step = self._read_finished_runs()
-        if (per_step := self._per_step.get(_kind(run.config))) is None:
+        # Steps of a run on all the data are alike; a part may have longer texts, and its last batches are less full.
+        is_whole = run.num_examples is None
+        alike = (self._per_step.get((_kind(run.config), each)) for each in (is_whole, not is_whole))
+        if (per_step := next(filter(None, alike), None)) is None:
             return None
         flops, seconds = per_step
         budget = run.config.budget
@@ -203,8 +206,8 @@ class _Costs:
             num_steps = budget.num_steps(num_examples, run.config.training.batch_size) or 1
         return _Cost(flops * num_steps, seconds * num_steps)
 
-    def _read_finished_runs(self) -> dict[str, tuple[float, float]]:
-        """FLOPs and seconds of a step, by kind of run; those of the newest run count."""
+    def _read_finished_runs(self) -> dict[tuple[str, bool], tuple[float, float]]:
+        """FLOPs and seconds of a step, by kind of run and whether it was on all the data; the newest run's count."""
         rows = self._workspace.runs(self._suite)
         rows = rows[(rows["status"] == "finished") & (rows["config"] != "{}") & (rows["num_optimizer_steps"] > 0)]
         found = {}
@@ -212,7 +215,7 @@ class _Costs:
             with suppress(pydantic.ValidationError):  # An older version may have accepted what this one does not.
                 config = RunConfig.model_validate_json(row["config"])
                 steps = row["num_optimizer_steps"]
-                found[_kind(config)] = (row["train_flops"] / steps, row["train_seconds"] / steps)
+                found[_kind(config), row["fraction"] == 1] = (row["train_flops"] / steps, row["train_seconds"] / steps)
         return found
 
 
