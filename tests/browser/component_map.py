@@ -72,10 +72,18 @@ class Map:
         return self.told()["count"]
 
     def wait_for_event(self, count):
-        self.page.wait_for_function(
-            "(count) => JSON.parse(document.querySelector('code').innerText).log.length >= count", arg=count
-        )
+        self.wait_told("told.log?.length >= arg", count)
         return self.events()[-1]
+
+    def wait_told(self, condition, arg=None):
+        """Wait until what the page wrote down last is so; while it is written anew, there is nothing."""
+        self.page.wait_for_function(
+            f"""(arg) => {{
+              const told = JSON.parse(document.querySelector("code")?.innerText || "{{}}");
+              return {condition};
+            }}""",
+            arg=arg,
+        )
 
     def ask(self, expression):
         return self.element.evaluate(f"(host) => {{ const map = host.ftft; return {expression}; }}")

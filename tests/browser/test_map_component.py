@@ -150,7 +150,7 @@ def test_keys_choose_tools_and_undo_but_not_while_typing(open_map):
     field.press_sequentially("bz")
     assert map_.button("Lasso").get_attribute("aria-pressed") == "true"
     field.press("Enter")
-    map_.page.wait_for_function("JSON.parse(document.querySelector('code').innerText).typed === 'bz'")
+    map_.wait_told("told.typed === 'bz'")
     assert len(map_.events()) == 2
 
 
@@ -349,7 +349,7 @@ def test_two_maps_are_independent_and_linked_by_what_is_selected(open_map):
         map_.wait(outlines=1)
         assert map_.element.get_attribute("data-selected") == str(map_.count(1))
     second.drag([(0.0, 0.8), (0.2, 1.0)])
-    second.page.wait_for_function("document.querySelector('code').innerText.includes('\"box\"')")
+    second.wait_told("JSON.stringify(told).includes('\"box\"')")
     second.page.keyboard.press("Control+z")
     first.wait(outlines=0)
     first.wait_for_event(3)
