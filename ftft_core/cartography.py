@@ -25,6 +25,12 @@ from ftft_core.errors import InputError, unknown
 ROWS_AT_ONCE = 16_384
 """Examples that are scored together: small enough for their temporaries to stay in the processor's cache."""
 
+HARDLY_VARIES = 0.05
+"""Variability under which an example counts as one that no epoch changed; at most 0.5 is possible."""
+
+HARDLY_LEARNT = 0.1
+"""A model that is spared less than this share of the errors of a constant guess has not learnt the labels."""
+
 Array = npt.NDArray[Any]
 
 
@@ -147,6 +153,34 @@ def compute_data_map(dynamics: TrainingDynamics, *, epochs: int | None = None) -
     )[list(DATA_MAP_COLUMNS)]
     frame.attrs["counted_epochs"] = counted.tolist()
     return frame
+
+
+def map_doubts(data_map: pd.DataFrame) -> tuple[str, ...]:
+    """Say why a data map tells little: its model did not learn the labels, or hardly changed from epoch to epoch.
+
+    :param data_map: with the columns of `compute_data_map`, or those of a map frame.
+    :returns: a sentence or two, each with what to do; empty for a map that can be used.
+    """
+    labels = data_map["label"].astype("category").cat
+    predicted = data_map["predicted_label"].astype("category").cat.set_categories(labels.categories).cat
+    counts = np.bincount(labels.codes, minlength=len(labels.categories))
+    most, guessing = labels.categories[counts.argmax()], float(counts.max() / len(data_map))
+    right = float(np.mean(labels.codes == predicted.codes))
+    found = []
+    if guessing < 1 and 1 - right > (1 - HARDLY_LEARNT) * (1 - guessing):
+        found.append(
+            f"The model hardly learnt these labels: its mean prediction is right for {100 * right:.0f} % of the "
+            f"examples, and '{most}' for all of them would be for {100 * guessing:.0f} %. Train it for more steps, "
+            "with smaller batches or at another learning rate before you choose by its map."
+        )
+    varied = float(data_map["variability"].quantile(0.9))
+    if len(data_map.attrs.get("counted_epochs", (0, 1))) > 1 and varied < HARDLY_VARIES:
+        found.append(
+            f"Hardly any prediction changed between epochs: variability is at most {varied:.2f} for nine in ten "
+            "examples, so that those it ranks highest are hardly ambiguous. Record earlier epochs, or train it at "
+            "another learning rate."
+        )
+    return tuple(found)
 
 
 def compute_scores(logits: npt.NDArray[np.float32], labels: IntArray, *, epochs: IntArray) -> dict[str, Array]:

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from ftft_core.cartography import DATA_MAP_COLUMNS, ROWS_AT_ONCE, SCORES, compute_data_map, score_named
+from ftft_core.cartography import DATA_MAP_COLUMNS, ROWS_AT_ONCE, SCORES, compute_data_map, map_doubts, score_named
 from ftft_core.dynamics import TrainingDynamics
 from ftft_core.errors import InputError
 
@@ -186,3 +186,36 @@ def test_an_unknown_score_is_told_with_the_nearest():
     assert score_named("aum").high_means == "easy"
     with pytest.raises(InputError, match=r"There is no score 'variabilty' .* Did you mean 'variability'"):
         score_named("variabilty")
+
+
+def map_of(gold_margins, labels, *, epochs=3, shift=0.0):
+    """A map whose examples have a margin of the gold label each, moved by `shift` from one epoch to the next."""
+    margins = np.array([np.array(gold_margins, dtype=float) + shift * epoch for epoch in range(epochs)])
+    gold = np.array(labels)
+    logits = np.stack([np.where(gold == label, margins, 0.0) for label in (0, 1)], axis=2)
+    return compute_data_map(dynamics_of(logits, labels))
+
+
+def test_a_map_that_can_be_used_is_not_doubted():
+    labels = [0, 1] * 50
+    assert map_doubts(map_of(np.linspace(-3, 3, 100), labels, shift=1.0)) == ()
+
+
+def test_a_model_no_better_than_a_constant_guess_is_told():
+    labels = [0] * 60 + [1] * 40
+    # It says 0 for 97 of 100 examples, and is right for the 60 and for the other 3.
+    margins = np.array([1.0] * 60 + [-4.0] * 37 + [1.0] * 3)
+    (said,) = map_doubts(map_of(margins, labels, shift=1.0))
+    assert said.startswith("The model hardly learnt these labels: its mean prediction is right for 6")
+    assert "and '0' for all of them would be for 60 %" in said
+    # One that is spared a tenth of that guess's 40 errors has learnt something.
+    assert map_doubts(map_of(np.array([1.0] * 60 + [-4.0] * 36 + [1.0] * 4), labels, shift=1.0)) == ()
+
+
+def test_a_map_in_which_nothing_moves_is_told_and_one_epoch_is_no_such_map():
+    labels = [0, 1] * 50
+    margins = [4.0] * 90 + [-4.0] * 10
+    (said,) = map_doubts(map_of(margins, labels))
+    assert said.startswith("Hardly any prediction changed between epochs: variability is at most 0.00 for nine in ten")
+    assert map_doubts(map_of(margins, labels, epochs=1)) == ()
+    assert map_doubts(map_of([1.0] * 100, [0] * 100, shift=-1.0)) == (), "one label alone has no guess to beat"

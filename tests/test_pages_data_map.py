@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -396,3 +398,18 @@ def test_a_workspace_that_can_not_be_opened_says_so(tmp_path, monkeypatch):
     app = AppTest.from_file(str(APP), default_timeout=60).run()
     assert not app.exception
     assert len(app.error) == 1
+
+
+def test_a_map_that_tells_little_says_so(tmp_path, monkeypatch):
+    workspace = make_workspace(tmp_path, with_comparison=False)
+    learnt = workspace.dynamics("map-run")
+    lazy = np.full_like(learnt.logits, 0.2)
+    lazy[..., 0] = 0.9
+    flat = dataclasses.replace(learnt, logits=lazy)
+    workspace.import_dynamics(flat, name="lazy", suite="toy")
+    app = open_app(workspace, monkeypatch, run="lazy")
+    (said,) = [each.value for each in app.get("html") if 'data-testid="doubt"' in each.value]
+    assert "right for 67 % of the examples, and &#x27;no&#x27; for all of them would be for 67 %" in said
+    assert "variability is at most 0.00 for nine in ten examples" in said
+    follow_link(app)
+    assert not [each.value for each in app.get("html") if 'data-testid="doubt"' in each.value]

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from ftft_core.cartography import map_doubts
 from ftft_core.cli.app import Settings, cli, config_options, pass_settings
-from ftft_core.cli.output import print_json, print_table, print_text, write_frame
+from ftft_core.cli.output import print_json, print_table, print_text, say, write_frame
 from ftft_core.cli.subsets import print_subset
 from ftft_core.config import parse
 from ftft_core.errors import InputError, one_of, unknown
@@ -28,6 +29,8 @@ FORMATS = ("cartography", "ftft")
 def map_(settings: Settings, run: str, epochs: int | None, out: str | None) -> None:
     """Give the data map of RUN: one row of scores per training example, in the order of the training file."""
     data_map = settings.open().data_map(run, epochs=epochs)
+    for doubt in map_doubts(data_map):
+        say(doubt)
     if out is not None:
         path = write_frame(data_map, out)
         if settings.as_json:
@@ -62,6 +65,8 @@ def select(
     recipe = parse(Recipe, values, what="The selection")
     if len(workspace.excluded_positions(str(workspace.run(run)["suite"]))):
         recipe = leaving_out_excluded(recipe)
+    for doubt in map_doubts(workspace.data_map(source_run, epochs=recipe.epochs)):
+        say(doubt)
     print_subset(settings, workspace, workspace.save_subset(recipe, name=name))
 
 

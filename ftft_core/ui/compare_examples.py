@@ -193,6 +193,5 @@ EXAMPLES_CSS = """<style>
 .ftft-examples .bar { display: inline-block; width: 4.2rem; height: 0.4rem; margin: 0 0.45rem 0.06rem 0.6rem;
   background: var(--ftft-line); border-radius: 2px; vertical-align: middle; overflow: hidden; }
 .ftft-examples .bar i { display: block; height: 100%; }
-.ftft-warn { border-left: 3px solid currentColor; padding-left: 0.7rem; }
 </style>"""
 """Rules of this section and the sentences around it."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
+from ftft_core.cartography import map_doubts
 from ftft_core.comparison import transfer_matrix
 from ftft_core.figures import words
 from ftft_core.neighbours import EmbeddingState
@@ -64,6 +65,16 @@ def _selection_mask(
 @st.cache_resource(show_spinner="Computing the map", max_entries=8)
 def _map_frame(folder: str, run_id: str, counted: str, epochs: int | None) -> pd.DataFrame:
     return Workspace(folder).map_frame(run_id, epochs=epochs)
+
+
+def doubts(run: dict[str, Any], data_map: pd.DataFrame) -> tuple[str, ...]:
+    """Return why the whole map of a run tells little; empty for one that can be used."""
+    return _doubts(str(workspace_folder()), str(run["run_id"]), str(run["counted_epochs"]), data_map)
+
+
+@st.cache_resource(show_spinner=False, max_entries=48)
+def _doubts(folder: str, run_id: str, counted: str, _data_map: pd.DataFrame) -> tuple[str, ...]:
+    return map_doubts(_data_map)
 
 
 def profile(run: dict[str, Any], epochs: int | None, data_map: pd.DataFrame, mask: npt.NDArray[np.bool_]) -> Profile:

@@ -29,7 +29,7 @@ from ftft_core.selection import (
     ThresholdCondition,
 )
 from ftft_core.ui import map_reads, reads
-from ftft_core.ui.frame import chosen, num_counted_epochs, say, show_error
+from ftft_core.ui.frame import chosen, num_counted_epochs, say, show_error, theme
 from ftft_core.ui.gestures import (
     with_clicked,
     with_membership,
@@ -58,8 +58,8 @@ MAP_HEIGHT = 632
 AROUND = 200
 """Pixels of the page over a map."""
 
-NAME_LINE, AGREEMENT, SENTENCE = 28, 52, 32
-"""Pixels of what stands around maps in pairs, and of a sentence above any."""
+NAME_LINE, AGREEMENT, SENTENCE, DOUBT = 28, 52, 32, 60
+"""Pixels of what stands around maps in pairs, and of a sentence or a doubt above any."""
 
 OVERLAP_FRACTION = 1 / 3
 
@@ -96,6 +96,7 @@ def draw_maps() -> Seen:
         st.stop()
     selection = current_selection(run, data_map, asked, history(run_id).now)
     other = _other_run()
+    _draw_doubts(run)
     if other is None:
         _draw_map(run, run, data_map, asked, selection.mask, selection, f"map.{run_id}")
     else:
@@ -108,6 +109,17 @@ def draw_maps() -> Seen:
             _draw_map(other, run, other_map, None, mask, selection, f"map.{run_id}.{other['run_id']}")
         _draw_agreement(run, other)
     return Seen(run, data_map, asked, labels, selection)
+
+
+def _doubts(run: dict[str, Any]) -> tuple[str, ...]:
+    """Return why the map of all epochs tells little; early epochs of a good map do, too, and that is no fault."""
+    return map_reads.doubts(run, map_reads.map_frame(run, epochs=None))
+
+
+def _draw_doubts(run: dict[str, Any]) -> None:
+    if found := _doubts(run):
+        colour, said = theme().correctness[0], html.escape(" ".join(found))
+        st.html(f'<div class="ftft-warn ftft-doubt" data-testid="doubt" style="color: {colour}">{said}</div>')
 
 
 def _draw_map(
@@ -152,7 +164,7 @@ def _draw_map(
         now.epochs[run_id] = count
 
     focus = np.flatnonzero(data_map["example_id"].eq(now.example or ""))
-    around = AROUND + SENTENCE * (axes != (now.x, now.y))
+    around = AROUND + SENTENCE * (axes != (now.x, now.y)) + DOUBT * bool(_doubts(run))
     if now.beside != NO_RUN:
         around += NAME_LINE + AGREEMENT
         st.html(

@@ -19,6 +19,8 @@ CSS = """
 .st-key-queue > * { width: auto !important; }
 .ftft-quiet { color: var(--ftft-muted); }
 .ftft-name { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.ftft-warn { border-left: 3px solid currentColor; padding-left: 0.7rem; }
+.ftft-doubt { max-height: 48px; line-height: 24px; overflow: auto; }
 .ftft-map-name { height: 20px; line-height: 20px; }
 .ftft-count { font-size: 1.5rem; font-weight: 600; line-height: 1.2; }
 .ftft-heading { font-weight: 600; margin-top: 0.2rem; }

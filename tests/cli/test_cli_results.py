@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,15 @@ def test_a_map_is_written_whole(ask: Ask, workspace: Workspace, tmp_path: Path, 
     assert read["example_id"].tolist() == expected["example_id"].tolist()
     np.testing.assert_allclose(read["variability"], expected["variability"], rtol=1e-9)
     assert sorted(each.name for each in tmp_path.glob("*map*")) == [path.name]
+
+
+def test_a_map_that_tells_little_is_told_beside_the_result(ask: Ask, workspace: Workspace) -> None:
+    learnt = workspace.dynamics("map-run")
+    workspace.import_dynamics(replace(learnt, logits=np.full_like(learnt.logits, 0.5)), name="lazy", suite="toy")
+    for answer in (ask("map", "lazy"), ask("select", "lazy", "--strategy", "ambiguous", "--fraction", 0.5)):
+        assert "The model hardly learnt these labels" in answer.stderr
+        assert "Hardly any prediction changed between epochs" in answer.stderr
+    assert ask("map", "map-run").stderr == ""
 
 
 def test_a_map_of_the_first_epochs(ask: Ask, workspace: Workspace) -> None:
