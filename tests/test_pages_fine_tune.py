@@ -15,7 +15,7 @@ from ftft_core.ui.planning import (
     form_of,
 )
 from ftft_core.workspace import Workspace
-from tests.ui_workspace import AWKWARD, make_workspace, queue
+from tests.ui_workspace import AWKWARD, finish, leave_predictions, make_workspace, queue
 
 APP = Path(__file__).parents[1] / "app.py"
 pytestmark = pytest.mark.usefixtures("app_decides_on_pages")
@@ -58,6 +58,32 @@ def written(page):
 
 def waiting(workspace, name, seed=0):
     return queue(workspace, Path(workspace.run("map-run")["model"]), name=name, method="erm", seed=seed)
+
+
+def test_what_is_trained_on_a_subset_begins_with_the_settings_of_plain_fine_tuning(workspace):
+    row = workspace.run("erm-1")
+    plain = workspace.config_of("erm-1")
+    changed = plain.model_copy(
+        update={
+            "seed": 7, "name": "plain-7", "layers": 1, "budget": BudgetConfig(max_steps=20),
+            "training": TrainingConfig(learning_rate=3e-4, batch_size=16),
+        }
+    )  # fmt: skip
+    run = workspace.queue_run(changed)
+    leave_predictions(workspace, run, skill=1.0, seed=7)
+    finish(workspace, run, flops=1e9)
+
+    page = AppTest.from_file(str(APP), default_timeout=60)
+    page.session_state["fine_tune.subset"] = workspace.subset("ambiguous-33").subset
+    page.switch_page("pages/fine_tune.py").run()
+    assert not page.exception
+    assert "Model and settings, so that the two compare, as plain-7; change what you like" in written(page)
+    held = {name: page.session_state[f"ft_{name}"] for name in (*DEFAULTS,)}
+    assert (held["model"], held["layers"], held["learning_rate"], held["batch_size"]) == (row["model"], 1, "0.0003", 16)
+    assert (held["unit"], held["share"], held["full_epochs"]) == ("share", "1/3", 20 / 15)  # 240 in batches of 16
+    assert (held["method"], held["name"], held["seeds"]) == ("ftft", "", "1")
+    page.button(key="ft_clear").click().run()
+    assert page.text_input(key="ft_learning_rate").value == DEFAULTS["learning_rate"]
 
 
 def test_the_form_queues_one_run_a_seed_and_says_so(workspace):

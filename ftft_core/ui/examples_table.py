@@ -183,6 +183,8 @@ def _follow_open_example(seen: Seen, positions: npt.NDArray[np.int64] | None, qu
 def _columns(rows: pd.DataFrame, suite: str) -> list[str]:
     """Return the columns to show: the same on every page of a suite."""
     texts = ["text", "text_pair"] if map_reads.is_pair(suite) else ["text"]
+    if len(rows) and rows["text"].isna().all():  # kept results were opened, and those hold no texts
+        texts = []
     excluded = ["excluded"] * bool(map_reads.num_excluded(suite))
     tags = ["tags"] * bool(map_reads.tag_names(suite))
     group = ["group"] if rows["group"].notna().any() else []

@@ -255,6 +255,19 @@ def form_of(config: RunConfig) -> dict[str, Any]:
     return values
 
 
+def settings_of(config: RunConfig, num_train: int) -> dict[str, Any]:
+    """Return what the form holds of a plain fine-tuning that its model, and how it was trained, tell of another run.
+
+    :param num_train: number of training examples, by which its budget is one in epochs.
+    """
+    values = form_of(config)
+    taken = {name: values[name] for name in ("model", "layers", *TrainingConfig.model_fields) if name in values}
+    epochs = config.budget.epochs
+    if epochs is None and config.budget.max_steps is not None:
+        epochs = config.budget.max_steps / math.ceil(num_train / config.training.batch_size)
+    return taken if epochs is None else {**taken, "full_epochs": float(epochs)}
+
+
 def seeds_words(seeds: Sequence[int]) -> str:
     """Word seeds shortly: "seed 3", "seeds 0-4", "seeds 0, 2, 7"."""
     if len(seeds) == 1:

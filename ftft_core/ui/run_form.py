@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 import streamlit as st
 
 from ftft_core.config import PRECISIONS, STOPS, TRACKERS, RunConfig
+from ftft_core.errors import FTFTError
 from ftft_core.methods import GUIDED_METHODS, METHODS, REFERENCE_METHODS
 from ftft_core.ui import planning, reads
 from ftft_core.ui.frame import as_text
@@ -39,6 +41,9 @@ WANTED = "fine_tune.subset"
 """In the session: the subset that another page wants to be trained on."""
 
 FILLED = "ft.filled"
+LIKE = "ft.like"
+"""In the session: name of the plain fine-tuning whose model and settings the form took over."""
+
 TO_FILL = "ft.to_fill"
 BY_SUBSET = "ft.by_subset"
 LOG_HELP = "Trackers that the run is logged to as well; their packages have to be installed."
@@ -82,9 +87,10 @@ def _put(values: Mapping[str, Any]) -> None:
 def draw_form(offered: Offered) -> None:
     """Draw the three questions, what is folded, and the foot."""
     _begin(offered)
-    if name := st.session_state.get(FILLED):
+    if name := st.session_state.get(FILLED) or st.session_state.get(LIKE):
+        what = "As" if st.session_state.get(FILLED) else "Model and settings, so that the two compare, as"
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="ft-filled"):
-            st.html(f'<span class="ftft-quiet">As {html.escape(str(name))}; change what you like.</span>',
+            st.html(f'<span class="ftft-quiet">{what} {html.escape(str(name))}; change what you like.</span>',
                     width="content")  # fmt: skip
             st.button("Clear", key="ft_clear", type="tertiary", on_click=_clear)
     _draw_model()
@@ -114,6 +120,7 @@ def _begin(offered: Offered) -> None:
     _put({field: value for field, value in planning.DEFAULTS.items() if KEY + field not in held})
     if to_fill := held.pop(TO_FILL, None):
         values, held[FILLED] = to_fill
+        held.pop(LIKE, None)
         _put(values)
         held[BY_SUBSET] = held[KEY + "subset"]
     known = reads.known_models()
@@ -122,6 +129,7 @@ def _begin(offered: Offered) -> None:
     wanted = held.pop(WANTED, None)
     if wanted is not None and offered.subset(wanted) is not None:
         held[KEY + "subset"] = wanted
+        _take_plain_settings(offered)
     if held[KEY + "subset"] != NONE and offered.subset(held[KEY + "subset"]) is None:
         held[KEY + "subset"] = NONE
     if held[KEY + "method"] is None or held.get(BY_SUBSET) != held[KEY + "subset"]:
@@ -163,6 +171,23 @@ def _take_usual_budget(suite: str) -> None:
         held[KEY + "unit"], held[KEY + "max_flops"] = "max_flops", f"{flops:.6g}"
 
 
+def _take_plain_settings(offered: Offered) -> None:
+    """Put model and settings of the newest plain fine-tuning into the form, for what is trained beside it.
+
+    What a person took from another run stays.
+    """
+    runs = offered.runs
+    if st.session_state.get(FILLED) is not None or runs.empty:
+        return
+    plain = runs[(runs["method"] == "erm") & (runs["status"] == "finished") & (runs["fraction"] == 1)]
+    for row in plain.sort_values("created_at", ascending=False).to_dict("records"):
+        with suppress(FTFTError):  # Kept results and imported runs have no configuration.
+            config = reads.open_workspace().config_of(str(row["run_id"]))
+            _put(planning.settings_of(config, offered.num_train))
+            st.session_state[LIKE] = row["name"]
+            return
+
+
 def _take_reference_run() -> None:
     """Put the reference that jtt, or another method, lacks into the form."""
     held = st.session_state
@@ -174,7 +199,7 @@ def _take_reference_run() -> None:
 
 def _clear() -> None:
     _put(planning.DEFAULTS)
-    for name in (FILLED, BY_SUBSET):
+    for name in (FILLED, LIKE, BY_SUBSET):
         st.session_state.pop(name, None)
 
 
