@@ -190,11 +190,15 @@ def test_points_of_the_front_and_words_of_the_curves(workspace, report):
     share = curves.reach.set_index("column").loc[report.column("ftft").column, "share"]
     assert f"ftft at {100 * share:.0f} %" in said[0]
     assert "Not reached by" in said[1]
-    assert "200 of news" in said[2]
-    assert len(said) == 3
+    ends = curves.points[curves.points["is_end"] & (curves.points["column"] == report.column("erm").column)]
+    assert said[2].startswith(
+        f"The 2 seeds of erm spread there by {100 * ends['value'].std():.1f} (standard deviation)"
+    )
+    assert "200 of news" in said[3]
+    assert len(said) == 4
     ends = curves.curves["is_end"] | (curves.curves["column"] != report.column("ftft").column)
     said = reach_words(report, replace(curves, curves=curves.curves[ends]), list(report.columns), "accuracy", "there")
-    assert said[3].startswith("ftft is one point: not all of the seeds")
+    assert said[4].startswith("ftft is one point: not all of the seeds")
 
 
 def test_the_summary_of_a_pair_counts_what_was_won_and_lost(workspace, report):

@@ -15,6 +15,7 @@ POINT_COLUMNS = ("column", "run_id", "seed", "step", "cost", "value")
 score there. The last point of a run is the model that it kept."""
 
 CURVE_COLUMNS = ("column", "cost", "mean", "std", "num_seeds")
+REACH_COLUMNS = ("column", "target", "target_std", "target_seeds", "best", "cost", "share")
 
 
 def mean_curves(points: pd.DataFrame) -> pd.DataFrame:
@@ -53,19 +54,22 @@ def first_reach(curves: pd.DataFrame, baseline: str, *, higher_is_better: bool =
     places that is at least as good: nothing is interpolated, so the share is at most too high.
 
     :param curves: from `mean_curves`; :param baseline: one of its columns.
-    :returns: one row per method: column, target, best (its own), cost, share (NaN where it never reaches it).
+    :returns: one row per method, `REACH_COLUMNS`: `target`, with its spread over the baseline's seeds (ddof 1; NaN of
+        one) and their number; the method's own `best`; `cost` and `share` of it, NaN where it never reaches the target.
     :raises InputError: if the baseline has no curve.
     """
     sign = 1.0 if higher_is_better else -1.0
     of_baseline = curves[curves["column"] == baseline]
     if of_baseline.empty:
         raise InputError(f"The baseline '{baseline}' has no curve to compare with; it needs a finished run.")
-    target = float(sign * (sign * of_baseline["mean"]).max())
+    mark = of_baseline.loc[(sign * of_baseline["mean"]).idxmax()]
+    target = float(mark["mean"])
     whole = float(of_baseline["cost"].max())
     rows = []
     for column, curve in curves.groupby("column", sort=False):
         reached = curve[sign * curve["mean"] >= sign * target]
         cost = float(reached["cost"].min()) if len(reached) else float("nan")
         best = float(sign * (sign * curve["mean"]).max())
-        rows.append((column, target, best, cost, cost / whole if whole else np.nan))
-    return pd.DataFrame(rows, columns=["column", "target", "best", "cost", "share"])
+        share = cost / whole if whole else np.nan
+        rows.append((column, target, float(mark["std"]), int(mark["num_seeds"]), best, cost, share))
+    return pd.DataFrame(rows, columns=REACH_COLUMNS)

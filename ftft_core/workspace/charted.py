@@ -68,6 +68,14 @@ def reach_words(
         names = ", ".join(f"{name} (at best {100 * best:.1f})" for best, name in nearest[:NAMED])
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         said.append(f"Not reached by {names}{more}.")
+    spread, num_seeds = by_column[["target_std", "target_seeds"]].iloc[0]
+    if num_seeds > 1:
+        said.append(
+            f"The {num_seeds:.0f} seeds of {baseline} spread there by {100 * spread:.1f} (standard deviation): to pass "
+            "or miss its mark by less says little."
+        )
+    else:
+        said.append(f"One seed of {baseline} sets that mark: to pass or miss it by little says little.")
     if not found.has_snapshots:
         said.append(
             "No run was looked at before its end, so each is one point; runs trained with --snapshots 8 draw a curve."

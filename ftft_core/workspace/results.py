@@ -12,7 +12,7 @@ import pandas as pd
 from ftft_core.comparison import Comparison, RunResult, compare_runs, conclude, cost_table, to_latex, to_markdown
 from ftft_core.comparison.columns import Column, make_columns
 from ftft_core.comparison.compare import baseline_of
-from ftft_core.comparison.efficiency import first_reach, mean_curves
+from ftft_core.comparison.efficiency import REACH_COLUMNS, first_reach, mean_curves
 from ftft_core.comparison.pairs import OUTCOMES, Pair, compare_pair
 from ftft_core.comparison.runs import MethodRuns
 from ftft_core.errors import InputError, unknown
@@ -283,13 +283,10 @@ class Results(Maps):
         curves = mean_curves(points)
         baseline = _baseline_column(report, set(curves["column"]))
         if baseline is None:
-            return CostCurves(curves, points, pd.DataFrame(columns=_REACH_COLUMNS), None, num_examples)
+            return CostCurves(curves, points, pd.DataFrame(columns=REACH_COLUMNS), None, num_examples)
         reach = first_reach(curves, baseline, higher_is_better=HIGHER_IS_BETTER[metric])
         whole = float(curves.loc[curves["column"] == baseline, "cost"].max())
         return CostCurves(curves, points, reach, whole, num_examples)
-
-
-_REACH_COLUMNS = ["column", "target", "best", "cost", "share"]
 
 
 def _method_runs(column: Column) -> MethodRuns:
