@@ -149,6 +149,17 @@ def test_methods_share_one_reference_per_seed(tmp_path: Path) -> None:
         )
 
 
+def test_a_reference_without_a_budget_sees_the_data_as_often_as_the_main_model(tmp_path: Path) -> None:
+    changes = {"reference_model": {"model": "tiny"}, "epochs": 4, "training": {"reference": {"batch_size": 8}}}
+    (reference,) = [run for run in expand(recipe_of(tmp_path, seeds=[0], **changes)) if run.method == "reference"]
+    config = reference.stand_in.config
+    assert (config.budget.epochs, config.budget.max_steps) == (4, None)
+    assert reference.work == 12 * 4 * 320 / 8
+    in_steps = recipe_of(tmp_path, seeds=[0], **{**changes, "epochs": None, "max_steps": 50})
+    (reference,) = [run for run in expand(in_steps) if run.method == "reference"]
+    assert reference.stand_in.config.budget.max_steps == 50
+
+
 def test_every_reference_and_fraction_makes_runs_of_its_own(tmp_path: Path) -> None:
     references = [{"model": "s", "layers": 2}, {"model": "s", "layers": 2, "epochs": 1}, {"model": "t"}]
     changes = {"reference_model": references, "fraction": [0.1, 0.5], "seeds": [7]}

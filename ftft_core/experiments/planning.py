@@ -135,7 +135,8 @@ class _Planner:
         """
         training = self.recipe.training.of("reference")
         if reference.epochs is None and reference.max_steps is None:
-            budget = BudgetConfig(max_steps=self.full_steps)
+            # As long as the main model; in epochs, its steps may be of another size.
+            budget = self.recipe.budget
         else:
             budget = BudgetConfig(epochs=reference.epochs, max_steps=reference.max_steps)
         steps = budget.max_steps or self._steps(budget.epochs or 1.0, "reference")
