@@ -409,7 +409,7 @@ def test_a_map_that_tells_little_says_so(tmp_path, monkeypatch):
     workspace.import_dynamics(flat, name="lazy", suite="toy")
     app = open_app(workspace, monkeypatch, run="lazy")
     (said,) = [each.value for each in app.get("html") if 'data-testid="doubt"' in each.value]
-    assert "right for 67 % of the examples, and &#x27;no&#x27; for all of them would be for 67 %" in said
+    assert "right for 67&nbsp;% of the examples, and &#x27;no&#x27; for all of them would be for 67&nbsp;%" in said
     assert "variability is at most 0.00 for nine in ten examples" in said
     follow_link(app)
     assert not [each.value for each in app.get("html") if 'data-testid="doubt"' in each.value]

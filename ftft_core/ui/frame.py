@@ -201,13 +201,17 @@ def redraw() -> None:
 
 def navigate() -> Any:
     """Draw the navigation, and return the page that was asked for."""
-    return st.navigation(
-        [
-            st.Page(f"pages/{name}.py", title=title, url_path=name, default=name == START)
-            for name, title in PAGES.items()
-        ],
-        position="top",
-    )
+    pages = [
+        st.Page(f"pages/{name}.py", title=title, url_path=name if name != START else "start", default=name == START)
+        for name, title in PAGES.items()
+    ]
+    # The start stands at the bare address; who types its name, as those of the others, gets there too.
+    named = st.Page(_go_to_start, title=PAGES[START], url_path=START, visibility="hidden")
+    return st.navigation([*pages, named], position="top")
+
+
+def _go_to_start() -> NoReturn:
+    st.switch_page(f"pages/{START}.py", query_params=st.query_params.to_dict())
 
 
 def theme() -> Theme:

@@ -118,7 +118,7 @@ def _doubts(run: dict[str, Any]) -> tuple[str, ...]:
 
 def _draw_doubts(run: dict[str, Any]) -> None:
     if found := _doubts(run):
-        colour, said = theme().correctness[0], html.escape(" ".join(found))
+        colour, said = theme().correctness[0], html.escape(" ".join(found)).replace(" %", "&nbsp;%")
         st.html(f'<div class="ftft-warn ftft-doubt" data-testid="doubt" style="color: {colour}">{said}</div>')
 
 

@@ -55,6 +55,12 @@ def test_a_link_reproduces_the_whole_view_for_somebody_else(open_map, stranger):
     other.page.reload()
     other.page.wait_for_selector(".ftft-map[data-outlines='1']")
     other.wait_count(count)
+    # The page is the app's first and has the bare address; its name leads there, too.
+    other.page.goto(f"{other.page.url.partition('?')[0]}data_map?{link}")
+    other.page.wait_for_selector(".ftft-map[data-outlines='1']")
+    other.wait_count(count)
+    assert query_of(other) == link
+    assert not other.page.get_by_text("Page not found").is_visible()
 
 
 def test_back_and_forward_walk_through_what_was_selected(open_map):
