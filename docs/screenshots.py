@@ -31,8 +31,6 @@ FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader
 CHOSEN = {
     ("lasso", "1440x900", "light"): "data-map.png",
     ("two-maps", "1440x900", "light"): "two-maps.png",
-    ("example", "1440x900", "dark"): "example.png",
-    ("subsets", "1440x900", "light"): "subsets.png",
     ("compare", "1440x900", "light"): "compare.png",
 }
 """Pictures that README and docs show."""
@@ -66,7 +64,7 @@ def main() -> None:
                     page.set_default_timeout(1000 * SECONDS)
                     for name in asked.names or SCENES:
                         SCENES[name](page, address)
-                        time.sleep(SETTLE_SECONDS)
+                        settle(page)
                         file = asked.out / f"{name}-{size}-{theme}.png"
                         page.screenshot(path=file)
                         print(file)
@@ -102,6 +100,15 @@ def serve(workspace: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+def settle(page: Any) -> None:
+    """Wait until the page is made, with all that it loads late, and drawn."""
+    page.wait_for_function(
+        """() => document.querySelector('[data-test-script-state="notRunning"]')
+             && !document.querySelector('[data-testid="stSkeleton"], [data-testid="stSpinner"], [data-stale="true"]')"""
+    )
+    time.sleep(SETTLE_SECONDS)
 
 
 def open_map(page: Any, address: str) -> None:

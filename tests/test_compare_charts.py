@@ -27,16 +27,18 @@ def test_the_front_goes_over_what_nothing_beats_and_names_are_words():
     line, beaten, best = figure.data
     assert list(line.x) == [0.4, 0.5, 1.0]
     assert list(line.y) == [0.60, 0.72, 0.72]
-    assert list(beaten.text) == ["erm"]
     assert list(beaten.marker.symbol) == ["diamond"]
-    assert list(best.text) == ["<b>ftft</b>", "&lt;b&gt;x&lt;/b&gt;"]
+    named = {note.text: (note.x, note.y) for note in figure.layout.annotations}
+    assert named == {"erm": (1.0, 0.7), "<b>ftft</b>": (0.5, 0.72), "&lt;b&gt;x&lt;/b&gt;": (0.4, 0.6)}
+    assert {note.bgcolor for note in figure.layout.annotations} == {LIGHT.background}, "no line strikes a name out"
     assert list(best.error_y.array) == [0.01, 0]
     assert [words for _, words in best.customdata] == [" ± 1.0 over 3 seeds", " of 1 seed"]
 
 
 def test_names_do_not_cover_one_another():
     rows = [(f"method {place}", f"m{place}", 0.7 + place / 1e4, 0.01, 0.5, False, 3, False) for place in range(3)]
-    assert len(set(cost_front_figure(front(rows), LIGHT, score_name="A", baseline="erm").data[0].textposition)) == 3
+    names = cost_front_figure(front(rows), LIGHT, score_name="A", baseline="erm").layout.annotations
+    assert len({(note.xanchor, note.yanchor, note.xshift, note.yshift) for note in names}) == 3
 
 
 def test_lower_is_better_is_said():

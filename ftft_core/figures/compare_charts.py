@@ -64,7 +64,7 @@ def cost_front_figure(
                 name="Pareto front",
             )
         )
-    places = _text_places(points, height)
+    places = _text_places(points, height)  # of annotations: behind them, bars and the front don't strike a name out
     for on_front in (False, True):
         some = points[points["on_front"] == on_front]
         colour = theme.accent if on_front else theme.muted
@@ -73,10 +73,7 @@ def cost_front_figure(
                 x=some["cost_share"],
                 y=some["score"],
                 error_y={"type": "data", "array": some["std"].fillna(0), "color": colour, "thickness": 1, "width": 3},
-                mode="markers+text",
-                text=[_name(row.name, row.column in focus) for row in some.itertuples(index=False)],
-                textposition=[places[column] for column in some["column"]],
-                textfont={"size": 12, "color": theme.text if on_front else theme.muted},
+                mode="markers",
                 marker={
                     "size": 10,
                     "color": theme.accent if on_front else theme.background,
@@ -104,8 +101,24 @@ def cost_front_figure(
     }  # fmt: skip
     layout["yaxis"] |= {"tickformat": ".0%", "fixedrange": True, "nticks": 6, "range": _padded(points)}
     layout["yaxis"]["title"] = {**layout["yaxis"]["title"], "text": title}
+    layout["annotations"] = [
+        {
+            "x": row.cost_share, "y": row.score, "text": _name(row.name, row.column in focus), "showarrow": False,
+            "font": {"size": 12, "color": theme.text if row.on_front else theme.muted}, "bgcolor": theme.background,
+            "borderpad": 0, **_beside(places[row.column]),
+        }
+        for row in points.itertuples(index=False)
+    ]  # fmt: skip
     figure.update_layout(layout)
     return figure
+
+
+def _beside(place: str) -> dict[str, Any]:
+    """Return how an annotation stands at such a place by its point, as `_text_box` has it."""
+    vertical, horizontal = place.split()
+    across = {"right": ("left", 8), "left": ("right", -8), "center": ("center", 0)}[horizontal]
+    up = {"top": ("bottom", 6), "middle": ("middle", 0), "bottom": ("top", -6)}[vertical]
+    return {"xanchor": across[0], "xshift": across[1], "yanchor": up[0], "yshift": up[1]}
 
 
 def _seeds_words(num_seeds: int, std: float) -> str:

@@ -210,7 +210,7 @@ def navigate() -> Any:
     return st.navigation([*pages, named], position="top")
 
 
-def _go_to_start() -> NoReturn:
+def _go_to_start() -> None:
     st.switch_page(f"pages/{START}.py", query_params=st.query_params.to_dict())
 
 
