@@ -184,3 +184,13 @@ def bare(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
     yield ask
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def accelerate_left_as_it_was() -> Iterator[None]:
+    """For tests that embed in this process: Accelerate keeps its precision, and refuses another one after it."""
+    yield
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()

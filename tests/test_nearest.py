@@ -44,6 +44,14 @@ def test_equally_near_rows_stand_in_their_own_order_and_no_row_is_its_own_neighb
     assert cosines[0].tolist() == [1, 1, 0, -1]
 
 
+def test_other_vectors_find_the_nearest_rows() -> None:
+    rows, others = (unit(np.random.default_rng(seed).normal(size=(count, 8))) for seed, count in ((0, 50), (1, 7)))
+    neighbours, cosines = Neighbours(rows, torch.device("cpu")).nearest_to(others, 3)
+    expected = others @ rows.T
+    assert neighbours.tolist() == np.argsort(-expected, axis=1)[:, :3].tolist()
+    np.testing.assert_allclose(cosines, -np.sort(-expected, axis=1)[:, :3], atol=1e-3)
+
+
 def test_cells_find_nearly_all_and_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(nearest_module, "EXACT_ROWS", 100)
     monkeypatch.setattr(nearest_module, "ROWS_PER_CELL", 20)

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState
 from click.testing import CliRunner
 
 from ftft_core.cli.app import _load_commands, cli
@@ -31,11 +29,22 @@ from ftft_core.suites import Split, Suite, write_suite
 from ftft_core.workspace import Workspace
 from tests.test_nearest import unit
 
+pytestmark = pytest.mark.usefixtures("accelerate_left_as_it_was")
+
 CAT, CAT_AGAIN = "A cat sleeps on the sofa.", "On the couch a cat is asleep."
 SHARES, SHARES_AGAIN = "The company's shares fell sharply.", "Stock of the firm dropped a lot."
 TEXTS = [
     *(CAT, SHARES, CAT_AGAIN, "Boil the pasta for nine minutes.", SHARES_AGAIN, "  a CAT sleeps on the sofa.\t"),
     *("Nobody knew how to fix the engine.", "🙂🙃 " * 20, "word " * 10_000, "ـالعربية", ".", "<b>$x^2$</b> **bold**"),
+]
+DEV_TEXTS = [
+    "Boil rice for ten minutes.",
+    "The cat is sleeping.",
+    "A firm's stock fell.",
+    "one",
+    "two",
+    "three",
+    "four",
 ]
 LABELS = ["yes", "no", "yes", "no", "no", "no", "yes", "yes", "no", "yes", "no", "yes"]
 
@@ -50,19 +59,16 @@ def make_suite(name: str, texts: list[str], pairs: list[str] | None = None) -> S
     frame = pd.DataFrame({"text": texts, "label": [LABELS[row % len(LABELS)] for row in range(len(texts))]})
     if pairs:
         frame["text_pair"] = pairs
-    dev = pd.DataFrame({"text": ["one", "two"], "text_pair": ["three", "four"], "label": ["no", "yes"]})
+    dev = pd.DataFrame({"text": DEV_TEXTS, "text_pair": DEV_TEXTS[::-1], "label": LABELS[: len(DEV_TEXTS)]})
     frame["id"] = [f"e{row}" for row in range(len(texts))]
     return Suite.from_frames(
-        name, frame, dev.assign(id=["d0", "d1"]), text=columns if pairs else "text", labels=["no", "yes"], id="id"
+        name,
+        frame,
+        dev.assign(id=[f"d{row}" for row in range(len(DEV_TEXTS))]),
+        text=columns if pairs else "text",
+        labels=["no", "yes"],
+        id="id",
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _leave_accelerate_as_it_was() -> Iterator[None]:
-    # Accelerate keeps its precision for the whole process, and refuses another one that is asked for after it.
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
 
 
 @pytest.fixture(scope="module")
@@ -133,17 +139,20 @@ def test_the_model_that_a_run_kept_can_embed(tiny_model: Path, tmp_path: Path) -
 # -- building ---------------------------------------------------------------------------------------------------------
 
 
+FOUND = ("neighbours", "cosines")
+
+
 class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("stage", ["embedding", "neighbours"])
+@pytest.mark.parametrize("stage", ["embedding", "neighbours", "splits"])
 def test_a_build_that_was_stopped_goes_on_to_the_same_files(tmp_path: Path, stage: str) -> None:
     suite = write_suite(make_suite("s", TEXTS), tmp_path / "suite")
     build_in(suite, tmp_path / "whole", chunk_rows=2, neighbour_rows=3)
 
     def stop(at: str, done: int, _: int) -> None:
-        if at == stage and done >= 8:
+        if at == stage and done >= (8 if stage != "splits" else 6):
             raise Killed
 
     with pytest.raises(Killed):
@@ -152,7 +161,7 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_files(tmp_path: Path, stag
     said = build_in(suite, tmp_path / "parts", chunk_rows=2, neighbour_rows=3)
     first = next(done for at, done, _ in said if at == stage)
     assert 0 < first < len(TEXTS)
-    for name in ("embeddings.npy", "neighbours.npy", "cosines.npy"):
+    for name in ("embeddings.npy", *(f"{place}{name}.npy" for place in ("", "splits/dev/") for name in FOUND)):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
@@ -200,6 +209,28 @@ def test_neighbours_of_an_example(workspace: Workspace) -> None:
     assert workspace.neighbours("single", np.int64(1), 1)["example_id"].tolist() == ["e4"]
     assert len(workspace.neighbours("single", 0)) == 10
     assert len(workspace.neighbours("pairs", 0)) == 3
+
+
+def test_a_test_example_leads_to_the_training_examples_nearest_to_it(workspace: Workspace, embedder: Embedder) -> None:
+    asked = ["d2", "d0", "d1"]
+    found = workspace.nearest_training("single", "dev", asked)
+    assert list(found.columns) == ["for_example_id", "example_id", "position", "cosine", "label"]
+    assert found["for_example_id"].tolist() == asked
+    assert found["example_id"].tolist()[:2] == ["e4", "e3"]
+    assert found["example_id"].tolist()[2] in {"e0", "e2", "e5"}
+    assert found["label"].tolist()[:2] == ["no", "no"]
+    # The same as from the vectors of both, one by one.
+    train = embedder.embed(split_of(TEXTS)).astype(np.float32)
+    dev = embedder.embed(split_of(DEV_TEXTS)).astype(np.float32)
+    several = workspace.nearest_training("single", "dev", ["d1"], 10)
+    np.testing.assert_allclose(several["cosine"], np.sort(train @ dev[1])[::-1][:10], atol=2e-3)
+    assert several["cosine"].is_monotonic_decreasing
+    with pytest.raises(NotFoundError, match=r"Split 'dev' of suite 'single' has no example 'e0'"):
+        workspace.nearest_training("single", "dev", ["d0", "e0"])
+    with pytest.raises(NotFoundError, match=r"There is no split 'train' \(known: dev\)"):
+        workspace.nearest_training("single", "train", ["e0"])
+    with pytest.raises(InputError, match=r"k: received 0; allowed is 1 to 10"):
+        workspace.nearest_training("single", "dev", ["d0"], 0)
 
 
 def test_near_duplicates_and_those_that_contradict(workspace: Workspace) -> None:
@@ -325,6 +356,8 @@ def test_the_command_line(workspace: Workspace, tmp_path: Path) -> None:
     assert [row["example_id"] for row in shown] == ["e5", "e2"]
     assert shown[1]["text"] == CAT_AGAIN
     assert "On the couch a cat is asleep." in answer("show", "single", "e0")
+    near = json.loads(answer("show", "single", "d2", "--split", "dev", "--k", 1, "--json"))
+    assert [(row["example_id"], row["text"]) for row in near] == [("e4", SHARES_AGAIN)]
     found = json.loads(answer("duplicates", "single", "--json"))
     assert (found["num_groups"], found["num_contradicting"], found["num_examples"]) == (1, 1, 2)
     assert "with different labels in one group: 1." in answer("duplicates", "single", "--threshold", 0.6)

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from ftft_core.comparison.pairs import mcnemar
 from ftft_core.figures import LIGHT
+from ftft_core.neighbours.__main__ import main as embed
 from ftft_core.ui.compare_examples import examples_markup, outcome_words
 from ftft_core.ui.compare_export import seeds_csv
 from ftft_core.ui.compare_notes import COVERAGE, no_erm_markup, seeds_markup
@@ -285,6 +286,28 @@ def test_examples_are_words_as_they_stand(workspace, report):
     assert html.escape(AWKWARD) in markup
     assert "<img" not in markup
     assert "<b>erm" not in markup
+
+
+def test_examples_lead_to_the_training_example_nearest_to_them_once_texts_are_embedded(
+    tmp_path, monkeypatch, accelerate_left_as_it_was
+):
+    workspace = make_compare_workspace(tmp_path)
+    monkeypatch.setenv("FTFT_WORKSPACE", str(workspace.folder))
+    page = open_compare(AppTest.from_file(str(APP), default_timeout=60), split="checks")
+    assert page.button(key="hint.embed").label == "Embed the texts"
+    assert "none of these texts is one. Once the texts are embedded" in written(page)
+
+    fingerprint = workspace.suite_facts(SUITE)["fingerprint"]
+    assert embed(workspace.folder, fingerprint, "minilm", 32) == 0
+    page.run()
+    assert "hint.embed" not in {button.key for button in page.button}
+    said = written(page)
+    links = re.findall(r'<a href="\./\?([^"]+)" target="_self">the nearest training example on the map \(cosine', said)
+    report = workspace.compare(SUITE)
+    pair = workspace.compare_pair(report, *default_pins(report), "checks")
+    _, rows = workspace.pair_examples(report, pair, "won", limit=20)
+    nearest = workspace.nearest_training(SUITE, "checks", rows["example_id"].tolist())
+    assert [link.rpartition("example=")[2] for link in links] == nearest["example_id"].tolist()
 
 
 def test_outcomes_are_named_with_their_numbers():

@@ -42,7 +42,7 @@ def neighbours_group() -> None:
 @click.option("--detach", is_flag=True, help="Return at once; the work goes on in the background.")
 @pass_settings
 def build(settings: Settings, suite: str, model: str, max_length: int, detach: bool) -> None:
-    """Embed the training texts of SUITE once, and find the neighbours of each; goes on after a kill."""
+    """Embed the texts of SUITE once, and find the training texts nearest to each; goes on after a kill."""
     workspace = settings.open()
     state = workspace.start_embedding(suite, model=model, max_length=max_length)
     if state.status == "running" and not detach:
@@ -61,12 +61,16 @@ def build(settings: Settings, suite: str, model: str, max_length: int, detach: b
 @click.argument("suite")
 @click.argument("example_id")
 @click.option("--k", type=int, metavar="N", default=NUM_NEIGHBOURS, show_default=True, help="How many; 10 at most.")
+@click.option("--split", metavar="SPLIT", default="train", show_default=True, help="The split that EXAMPLE_ID is of.")
 @click.option("--model", metavar="MODEL", help="Whose embedding; the one made last when left out.")
 @pass_settings
-def show(settings: Settings, suite: str, example_id: str, k: int, model: str | None) -> None:
+def show(settings: Settings, suite: str, example_id: str, k: int, split: str, model: str | None) -> None:
     """Show the training examples of SUITE whose texts are nearest to that of EXAMPLE_ID."""
     workspace = settings.open()
-    found = workspace.neighbours(suite, example_id, k, model=model)
+    if split == "train":
+        found = workspace.neighbours(suite, example_id, k, model=model)
+    else:
+        found = workspace.nearest_training(suite, split, [example_id], k, model=model).drop(columns="for_example_id")
     texts = workspace.examples(suite, "train", found["example_id"].tolist())
     rows = found.assign(text=texts["text"], text_pair=texts["text_pair"])
     if settings.as_json:

@@ -76,13 +76,23 @@ class Neighbours:
         """
         queries = self._vectors[rows.start : rows.stop].float()
         own = torch.arange(rows.start, rows.stop, device=queries.device)
-        wanted = min(k + 1, len(self._vectors))  # a row may find itself
-        if self._cells is None:
-            scores, ids = _among_all(self._vectors, queries, wanted)
-        else:
-            scores, ids = _in_cells(self._vectors, queries, wanted, self._cells)
+        scores, ids = self._find(queries, min(k + 1, len(self._vectors)))  # a row may find itself
         scores, places = scores.masked_fill(ids == own[:, None], -torch.inf).topk(k, dim=1)
         return _in_order(ids.gather(1, places), scores)
+
+    def nearest_to(self, vectors: NDArray[np.floating], k: int) -> tuple[NDArray[np.int32], NDArray[np.float16]]:
+        """Give the k rows that are nearest to other vectors, nearest first, and their cosines.
+
+        :param vectors: (M, d), float16 or float32, unit length; :param k: at most N.
+        :returns: two arrays of shape (M, k), as `nearest` gives them.
+        """
+        scores, ids = self._find(torch.from_numpy(np.array(vectors)).to(self._vectors.device).float(), k)
+        return _in_order(ids, scores)
+
+    def _find(self, queries: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
+        if self._cells is None:
+            return _among_all(self._vectors, queries, wanted)
+        return _in_cells(self._vectors, queries, wanted, self._cells)
 
 
 def make_cells(vectors: Tensor) -> Cells:

@@ -1,4 +1,4 @@
-"""Neighbours: which training texts of a suite are alike, by the cosine of their embeddings.
+"""Neighbours: which training texts of a suite are alike, and nearest to a test text, by the cosine of embeddings.
 
     folder      what is kept of one embedding, and how far the process is that makes it
     growing     a NumPy file that grows chunk by chunk and outlives a kill
@@ -11,7 +11,7 @@ reads maps a few NumPy files into memory.
 """
 
 from ftft_core.neighbours.folder import EmbeddingState, NeighboursFolder
-from ftft_core.neighbours.graph import DEFAULT_THRESHOLD, duplicate_groups, nearest
+from ftft_core.neighbours.graph import DEFAULT_THRESHOLD, duplicate_groups, nearest, nearest_training
 from ftft_core.neighbours.process import cancel, start
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "cancel",
     "duplicate_groups",
     "nearest",
+    "nearest_training",
     "start",
 ]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from ftft_core.modeling.device import describe_device
 from ftft_core.modeling.embedding import Embedder, load_embedder
 from ftft_core.modeling.nearest import Neighbours
-from ftft_core.neighbours.folder import FORMAT_VERSION, NUM_NEIGHBOURS
+from ftft_core.neighbours.folder import FORMAT_VERSION, NUM_NEIGHBOURS, SPLITS
 from ftft_core.neighbours.growing import GrowingArray
 from ftft_core.run_folder import write_json
-from ftft_core.suites import TRAIN, count_examples, iterate_texts
+from ftft_core.suites import TRAIN, count_examples, iterate_texts, split_names
 
 CHUNK_ROWS = 2048
 """Texts that are embedded between two writes, and at most twice as many that a kill loses."""
@@ -42,7 +42,7 @@ def build(
     chunk_rows: int = CHUNK_ROWS,
     neighbour_rows: int = NEIGHBOUR_ROWS,
 ) -> None:
-    """Embed the training texts of a suite, and find the neighbours of each.
+    """Embed the training texts of a suite, and find the neighbours of each, and of the texts of the other splits.
 
     :param suite_folder: the suite as `write_suite` wrote it.
     :param folder: of this embedding, see `folder`.
@@ -55,7 +55,11 @@ def build(
     num_examples = count_examples(suite_folder, TRAIN)
     embedder = load_embedder(location, max_length=max_length)
     embeddings = _embed(suite_folder, folder, embedder, num_examples, chunk_rows, report)
-    is_exact = _find_neighbours(folder, embedder, embeddings, neighbour_rows, report)
+    cells = folder / "cells.npz"
+    finder = Neighbours(embeddings, embedder.device, keep_cells=cells)
+    _find_neighbours(folder, finder, num_examples, neighbour_rows, report)
+    _match_splits(suite_folder, folder, embedder, finder, num_examples, chunk_rows, report)
+    cells.unlink(missing_ok=True)
     about: dict[str, Any] = {
         "format": FORMAT_VERSION,
         "model": model,
@@ -63,7 +67,7 @@ def build(
         "num_examples": num_examples,
         "num_dimensions": int(embeddings.shape[1]),
         "num_neighbours": min(NUM_NEIGHBOURS, num_examples - 1),
-        "is_exact": is_exact,
+        "is_exact": finder.is_exact,
         "random_cosine": _random_cosine(embeddings),
         **describe_device(embedder.accelerator).as_dict(),
         "seconds": time.monotonic() - began,
@@ -91,32 +95,66 @@ def _embed(
     return array.finish()
 
 
-def _find_neighbours(
-    folder: Path, embedder: Embedder, embeddings: NDArray[np.float16], chunk_rows: int, report: Report
-) -> bool:
-    num_examples = len(embeddings)
+class _Found:
+    """The two files of neighbours and their cosines, which grow together.
+
+    :param k: neighbours of each of `num_rows` texts.
+    """
+
+    def __init__(self, folder: Path, num_rows: int, k: int, chunk_rows: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._parts = [
+            GrowingArray(folder / f"{name}.npy", (num_rows, k), dtype, chunk_rows=chunk_rows)
+            for name, dtype in (("neighbours", "<i4"), ("cosines", "<f2"))
+        ]
+        self.start = min(part.num_rows for part in self._parts)
+        """Rows that are there already."""
+        if self.start < num_rows:
+            for part in self._parts:
+                part.go_back(self.start)
+
+    def append(self, *found: NDArray[Any]) -> None:
+        for part, rows in zip(self._parts, found, strict=True):
+            part.append(rows)
+
+    def finish(self) -> None:
+        for part in self._parts:
+            part.finish()
+
+
+def _find_neighbours(folder: Path, finder: Neighbours, num_examples: int, chunk_rows: int, report: Report) -> None:
     k = min(NUM_NEIGHBOURS, num_examples - 1)
-    parts = [
-        GrowingArray(folder / f"{name}.npy", (num_examples, k), dtype, chunk_rows=chunk_rows)
-        for name, dtype in (("neighbours", "<i4"), ("cosines", "<f2"))
-    ]
-    start = min(part.num_rows for part in parts)
-    report("neighbours", start, num_examples)
-    cells = folder / "cells.npz"
-    finder = Neighbours(embeddings, embedder.device, keep_cells=cells)
-    if start < num_examples:
-        for part in parts:
-            part.go_back(start)
-        for first in range(start, num_examples, chunk_rows):
-            rows = range(first, min(first + chunk_rows, num_examples))
-            neighbours, cosines = finder.nearest(rows, k)
-            parts[0].append(neighbours)
-            parts[1].append(cosines)
-            report("neighbours", rows.stop, num_examples)
-    for part in parts:
-        part.finish()
-    cells.unlink(missing_ok=True)
-    return finder.is_exact
+    found = _Found(folder, num_examples, k, chunk_rows)
+    report("neighbours", found.start, num_examples)
+    for first in range(found.start, num_examples, chunk_rows):
+        rows = range(first, min(first + chunk_rows, num_examples))
+        found.append(*finder.nearest(rows, k))
+        report("neighbours", rows.stop, num_examples)
+    found.finish()
+
+
+def _match_splits(
+    suite_folder: Path,
+    folder: Path,
+    embedder: Embedder,
+    finder: Neighbours,
+    num_examples: int,
+    chunk_rows: int,
+    report: Report,
+) -> None:
+    """Find the training texts nearest to those of the other splits; their own vectors are not kept."""
+    sizes = {name: count_examples(suite_folder, name) for name in split_names(suite_folder) if name != TRAIN}
+    k, done, total = min(NUM_NEIGHBOURS, num_examples), 0, sum(sizes.values())
+    for name, size in sizes.items():
+        found = _Found(folder / SPLITS / name, size, k, chunk_rows)
+        done += found.start
+        report("splits", done, total)
+        if found.start < size:
+            for texts in iterate_texts(suite_folder, name, batch_size=chunk_rows, start=found.start):
+                found.append(*finder.nearest_to(embedder.embed(texts), k))
+                done += len(texts)
+                report("splits", done, total)
+        found.finish()
 
 
 def _random_cosine(embeddings: NDArray[np.float16]) -> float | None:

@@ -6,6 +6,7 @@
         embeddings.npy   (N, d) float16, each of length 1, in the order of the training split
         neighbours.npy   (N, k) int32: positions of the k nearest others, nearest first
         cosines.npy      (N, k) float16: how near they are
+        splits/<name>/   the same two of another split of M texts: (M, k) of the training texts nearest to each
         about.json       what it was made with; its presence says that the embedding is whole
 
 Nothing here imports torch.
@@ -33,7 +34,8 @@ NUM_NEIGHBOURS = 10
 MAX_LENGTH = 128
 """Tokens that are read of a text or a pair, unless more or fewer are asked for."""
 
-FORMAT_VERSION = 1
+SPLITS = "splits"
+FORMAT_VERSION = 2
 RUN_PREFIX = "run:"
 
 _STOPPED = "the process ended without a word (killed, out of memory, or power loss); start it again to go on"
@@ -50,7 +52,7 @@ class EmbeddingState:
     message: str = ""
     model: str | None = None
     stage: str | None = None
-    """`starting`, `embedding`, or `neighbours`."""
+    """`starting`, `embedding`, `neighbours`, or `splits` (the training texts nearest to those of the other splits)."""
     done: int = 0
     """Examples that this stage has done."""
     total: int = 0

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ftft_core.neighbours.folder import SPLITS
+
 IntArray = NDArray[np.int64]
 
 DEFAULT_THRESHOLD = 0.95
@@ -25,6 +27,21 @@ def nearest(folder: Path, position: int, k: int) -> tuple[IntArray, NDArray[np.f
     """
     neighbours, cosines = _arrays(folder)
     return neighbours[position, :k].astype(np.int64), cosines[position, :k].astype(np.float64)
+
+
+def nearest_training(
+    folder: Path, split: str, positions: IntArray, k: int
+) -> tuple[IntArray, NDArray[np.float64]] | None:
+    """Give positions and cosines of the k training examples nearest to some of another split, nearest first.
+
+    :param positions: (M,) rows of that split.
+    :returns: two arrays of shape (M, k); None where the embedding knows no such split.
+    """
+    try:
+        neighbours, cosines = _arrays(folder / SPLITS / split)
+    except FileNotFoundError:
+        return None
+    return neighbours[positions, :k].astype(np.int64), cosines[positions, :k].astype(np.float64)
 
 
 def duplicate_groups(folder: Path, threshold: float) -> tuple[IntArray, IntArray]:

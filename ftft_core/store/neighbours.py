@@ -33,6 +33,27 @@ def training_position(connection: Connection, suite: str, example_id: str) -> in
     return int(row[0])
 
 
+def split_positions(connection: Connection, suite: str, split: str, example_ids: Sequence[str]) -> NDArray[np.int64]:
+    """Give the rows of a split that have these ids, in the order asked for.
+
+    :raises NotFoundError: when one has none.
+    """
+    connection.register("asked", pa.table({"example_id": pa.array(example_ids, pa.string())}))
+    try:
+        found = connection.execute(
+            "SELECT e.example_id, e.position FROM base.examples e SEMI JOIN asked USING (example_id)"
+            " WHERE e.suite_no = ? AND e.split = ?",
+            [find_suite(connection, suite), split],
+        ).fetchall()
+    finally:
+        connection.unregister("asked")
+    by_id = dict(found)
+    missing = [each for each in example_ids if each not in by_id]
+    if missing:
+        raise NotFoundError(f"Split '{split}' of suite '{suite}' has no example '{missing[0]}'.")
+    return np.array([by_id[each] for each in example_ids], dtype=np.int64)
+
+
 def training_rows(connection: Connection, suite: str, positions: NDArray[np.int64] | Sequence[int]) -> pd.DataFrame:
     """Give example_id, position and label of rows of the training split, in the order asked for."""
     asked = pa.table({"place": pa.array(np.arange(len(positions))), "position": pa.array(positions, pa.int64())})

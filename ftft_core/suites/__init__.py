@@ -17,7 +17,7 @@
 Owns no training and no database: a suite is data, checked.
 """
 
-from ftft_core.suites.canonical import count_examples, iterate_texts, read_suite, write_suite
+from ftft_core.suites.canonical import count_examples, iterate_texts, read_suite, split_names, write_suite
 from ftft_core.suites.loading import load_suite
 from ftft_core.suites.sample import build_sample_suite
 from ftft_core.suites.spec import SpecText, SuiteSpec, read_spec
@@ -42,6 +42,7 @@ __all__ = [
     "load_suite",
     "read_spec",
     "read_suite",
+    "split_names",
     "tokenise",
     "write_suite",
 ]

@@ -104,6 +104,11 @@ def read_suite(folder: str | Path, splits: Sequence[str] | None = None) -> Suite
     )
 
 
+def split_names(folder: str | Path) -> list[str]:
+    """Give the names of the splits that `write_suite` wrote, training among them, in the order of names."""
+    return sorted(path.stem for path in Path(folder).glob("*.parquet"))
+
+
 def count_examples(folder: str | Path, split: str) -> int:
     """Give the number of examples of a split that `write_suite` wrote.
 

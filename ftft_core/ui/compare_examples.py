@@ -6,7 +6,7 @@ Owns the list and its filters; which example is won or lost is `comparison.pairs
 from __future__ import annotations
 
 import html
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -16,19 +16,26 @@ from ftft_core.comparison.pairs import OUTCOMES, RULES, Pair
 from ftft_core.errors import FTFTError
 from ftft_core.figures.themes import side_colours
 from ftft_core.ui import compare_state, reads
-from ftft_core.ui.frame import as_text, chosen, show_error, theme
+from ftft_core.ui.frame import as_text, chosen, say, show_error, theme
+from ftft_core.ui.hints import draw_embedding
 from ftft_core.workspace import ComparisonReport
 
 PAGE_ROWS = 20
 SHOWN_LETTERS = 1200
 """Of a text; the rest is on the data map and in the file."""
 
-NO_PLACE = "A data map is of training examples; none of these texts is one, so none of them has a place on it."
+NO_PLACE = (
+    "A data map is of training examples, and none of these texts is one. Once the texts are embedded, which goes on in "
+    "the background, each of them leads to the training example nearest to it."
+)
 
 NO_TEXTS = "No texts are kept of these examples; the suite came without them."
 
 ALL = ""
 """No filter."""
+
+Nearest: TypeAlias = dict[str, tuple[str, float]]
+"""Test example -> the training example nearest to it, and their cosine."""
 
 
 @st.fragment
@@ -96,10 +103,12 @@ def _draw_page(
     if rows.empty:
         st.html('<div class="ftft-quiet">No example is so.</div>')
         return
-    st.html(examples_markup(rows, names, report.suite))
-    if rows["training_id"].isna().all():
-        said = NO_TEXTS if rows["text"].isna().all() else NO_PLACE
-        st.html(f'<div class="ftft-quiet">{said}</div>')
+    nearest = _nearest(report.suite, pair.split, rows)
+    st.html(examples_markup(rows, names, report.suite, nearest))
+    if rows["text"].isna().all():
+        say(NO_TEXTS)
+    elif not nearest and rows["training_id"].isna().all():
+        draw_embedding(report.suite, reads.open_workspace().embedding_state(report.suite), NO_PLACE)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         first = (page - 1) * PAGE_ROWS
         said = f"{first + 1:,} to {first + len(rows):,} of {total:,}, where the two differ most first"
@@ -111,8 +120,20 @@ def _draw_page(
             st.html(f'<span class="ftft-quiet">of {num_pages:,} pages</span>', width="content")
 
 
-def examples_markup(rows: pd.DataFrame, names: tuple[str, str], suite: str) -> str:
-    """Return the examples as a table; every text as it is."""
+def _nearest(suite: str, split: str, rows: pd.DataFrame) -> Nearest:
+    """Return the training example nearest to each of these; none where the texts are not embedded."""
+    try:
+        found = reads.open_workspace().nearest_training(suite, split, [str(each) for each in rows["example_id"]])
+    except FTFTError:  # There are no texts, or nobody embedded them.
+        return {}
+    return {row["for_example_id"]: (row["example_id"], row["cosine"]) for row in found.to_dict("records")}
+
+
+def examples_markup(rows: pd.DataFrame, names: tuple[str, str], suite: str, nearest: Nearest | None = None) -> str:
+    """Return the examples as a table; every text as it is.
+
+    :param nearest: the training examples that some of them lead to.
+    """
     a, b = side_colours(theme())
     has_groups = rows["group"].notna().any()
     head = ["", "text", "gold", *(["group"] if has_groups else [])]
@@ -121,7 +142,7 @@ def examples_markup(rows: pd.DataFrame, names: tuple[str, str], suite: str) -> s
     lines = []
     for row in rows.to_dict("records"):
         cells = f'<td class="id">{html.escape(str(row["example_id"]))}</td>'
-        cells += f"<td>{_text_cell(row, suite)}</td><td><bdi>{html.escape(str(row['label']))}</bdi></td>"
+        cells += f"<td>{_text_cell(row, suite, nearest or {})}</td><td><bdi>{html.escape(str(row['label']))}</bdi></td>"
         if has_groups:
             cells += f"<td><bdi>{html.escape(str(row['group'] or ''))}</bdi></td>"
         cells += _prediction_cell(row, "first", a) + _prediction_cell(row, "second", b)
@@ -132,19 +153,19 @@ def examples_markup(rows: pd.DataFrame, names: tuple[str, str], suite: str) -> s
     )
 
 
-def _text_cell(row: dict[str, Any], suite: str) -> str:
+def _text_cell(row: dict[str, Any], suite: str, nearest: Nearest) -> str:
     texts = [row["text"], row["text_pair"]]
     shown = "".join(
         f'<div class="text"><bdi>{html.escape(_cut(str(text)))}</bdi></div>' for text in texts if isinstance(text, str)
     )
-    link = ""
-    if isinstance(row["training_id"], str) and (run := run_with_map(suite)) is not None:
-        address = urlencode({"suite": suite, "run": run, "example": row["training_id"]})
-        link = (
-            f'<a href="data_map?{html.escape(address)}" target="_self">'
-            "the same text is a training example: see it on the map</a>"
-        )
-    return f"{shown}{link}"
+    training_id, said = row["training_id"], "the same text is a training example: see it on the map"
+    if not isinstance(training_id, str):
+        training_id, cosine = nearest.get(str(row["example_id"]), (None, 0.0))
+        said = f"the nearest training example on the map (cosine {cosine:.2f})"
+    if training_id is None or (run := run_with_map(suite)) is None:
+        return shown
+    address = urlencode({"suite": suite, "run": run, "example": training_id})
+    return f'{shown}<a href="./?{html.escape(address)}" target="_self">{said}</a>'
 
 
 def _cut(text: str) -> str:

@@ -22,6 +22,11 @@ MAX_LISTED = 100_000
 """Examples that a hint can narrow the selection down to; the clearest of them where there are more."""
 
 REFRESH_SECONDS = 2
+STAGES = {
+    "embedding": "Embedding the texts",
+    "neighbours": "Finding neighbours",
+    "splits": "Embedding the other splits",
+}
 
 Narrow = Callable[[tuple[str, ...]], None]
 """Keeps only these examples in the selection."""
@@ -63,17 +68,27 @@ def _draw_near_duplicates(seen: Seen, narrow: Narrow) -> None:
         found = reads.near_duplicates(suite, _positions(seen))
         said = f"{_count(int(found.attrs['num_groups']), 'group')} of texts that mean nearly the same"
         _draw_groups(said, found, narrow, key="hint.near")
-    elif state.status == "running":
-        st.fragment(_draw_progress, run_every=REFRESH_SECONDS)(suite)
     else:
-        st.html('<div class="ftft-heading">Near-duplicates and nearest texts</div>')
-        said = "They need the texts embedded once; that goes on in the background."
-        if state.status == "failed":
-            said = f"Embedding the texts failed: {state.message}"
-        elif state.status in ("stopped", "cancelled"):
-            said = f"Embedding stopped after {state.done:,} of {state.total:,} texts; it goes on from there."
-        say(said)
-        st.button("Embed the texts", key="hint.embed", on_click=_start, args=(suite,))
+        if state.status != "running":
+            st.html('<div class="ftft-heading">Near-duplicates and nearest texts</div>')
+        draw_embedding(suite, state, "They need the texts embedded once; that goes on in the background.")
+
+
+def draw_embedding(suite: str, state: EmbeddingState, why: str) -> None:
+    """Draw how far the embedding of a suite is, or the button that starts it.
+
+    :param why: what it is for, said while it was never started.
+    """
+    if state.status == "running":
+        st.fragment(_draw_progress, run_every=REFRESH_SECONDS)(suite)
+        return
+    said = why
+    if state.status == "failed":
+        said = f"Embedding the texts failed: {state.message}"
+    elif state.status in ("stopped", "cancelled"):
+        said = f"Embedding stopped after {state.done:,} of {state.total:,} texts; it goes on from there."
+    say(said)
+    st.button("Embed the texts", key="hint.embed", on_click=_start, args=(suite,))
 
 
 def _draw_progress(suite: str) -> None:
@@ -81,7 +96,7 @@ def _draw_progress(suite: str) -> None:
     if state.status != "running":
         st.rerun(scope="app")
     left = "" if state.seconds_left is None else f", {duration_words(state.seconds_left)} left"
-    stage = {"embedding": "Embedding the texts", "neighbours": "Finding neighbours"}.get(state.stage or "", "Starting")
+    stage = STAGES.get(state.stage or "", "Starting")
     st.progress(min(1.0, state.fraction), f"{stage}: {state.done:,} of {state.total:,}{left}")
     st.button("Stop", key="hint.stop", type="tertiary", on_click=_stop, args=(suite,))
 

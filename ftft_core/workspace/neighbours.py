@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ftft_core.dynamics import IntArray
-from ftft_core.errors import InputError
+from ftft_core.errors import InputError, NotFoundError, unknown
 from ftft_core.modeling.checkpoints import PACKAGED_MODELS, read_model_facts
-from ftft_core.neighbours import DEFAULT_THRESHOLD, EmbeddingState, NeighboursFolder, cancel, duplicate_groups, nearest
+from ftft_core.neighbours import (
+    DEFAULT_THRESHOLD,
+    EmbeddingState,
+    NeighboursFolder,
+    cancel,
+    duplicate_groups,
+    nearest,
+    nearest_training,
+)
 from ftft_core.neighbours import start as start_process
 from ftft_core.neighbours.folder import MAX_LENGTH, NUM_NEIGHBOURS, RUN_PREFIX, locate
 from ftft_core.neighbours.graph import number_by_first
 from ftft_core.store import neighbours as neighbour_store
 from ftft_core.store import runs as run_store
+from ftft_core.suites import TRAIN
 from ftft_core.workspace.runs import Runs
 from ftft_core.workspace.suites import Suites
 
@@ -30,7 +40,7 @@ class Neighbours(Suites, Runs):
     def start_embedding(
         self, suite: str, *, model: str = DEFAULT_EMBEDDING_MODEL, max_length: int = MAX_LENGTH
     ) -> EmbeddingState:
-        """Embed the training texts of a suite, and find each one's neighbours, in a process of its own.
+        """Embed the texts of a suite, and find the training texts nearest to each, in a process of its own.
 
         Nothing happens when that is done already or under way. A process that was killed or cancelled is gone on with.
 
@@ -102,6 +112,40 @@ class Neighbours(Suites, Runs):
             positions, cosines = nearest(about["folder"], position, k)
             rows = neighbour_store.training_rows(connection, suite, positions)
         return rows.assign(cosine=cosines)[["example_id", "position", "cosine", "label"]]
+
+    def nearest_training(
+        self, suite: str, split: str, example_ids: Sequence[str], k: int = 1, *, model: str | None = None
+    ) -> pd.DataFrame:
+        """Give the k training examples whose texts are nearest to each of some examples of another split.
+
+        A data map is of training examples; this is where a test example would lie.
+
+        :param split: dev or a test split.
+        :param k: 1 to 10; fewer come back where there are fewer training examples.
+        :param model: whose embedding; the one made last when None.
+        :returns: for_example_id, in the order asked for and the nearest first, then example_id, position, cosine (in
+            [-1, 1], higher is nearer) and label of the training example.
+        :raises NotFoundError: when there is no such split or example, or its texts were not embedded yet.
+        """
+        if not 1 <= k <= NUM_NEIGHBOURS:
+            raise InputError(f"k: received {k}; allowed is 1 to {NUM_NEIGHBOURS}, as many as are kept.")
+        splits = [name for name in self.suite_splits(suite)["split"] if name != TRAIN]
+        if split not in splits:
+            raise NotFoundError(unknown("split", split, splits))
+        about = self._newest(suite, model)
+        with self.database.reading() as connection:
+            asked = neighbour_store.split_positions(connection, suite, split, example_ids)
+            found = nearest_training(about["folder"], split, asked, k)
+            if found is None:
+                raise NotFoundError(
+                    f"The texts of split '{split}' were not embedded with those of the training split; "
+                    f"`ftft neighbours build {suite}` does it once."
+                )
+            positions, cosines = found
+            rows = neighbour_store.training_rows(connection, suite, positions.ravel())
+        repeated = np.repeat(np.asarray(example_ids, dtype=object), positions.shape[1])
+        rows = rows.assign(for_example_id=repeated, cosine=cosines.ravel())
+        return rows[["for_example_id", "example_id", "position", "cosine", "label"]]
 
     def near_duplicates(
         self,
