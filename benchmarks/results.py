@@ -231,7 +231,7 @@ def curve_blocks(workspace: Workspace, report: ComparisonReport, stem: str, figu
     if len(points):
         name = f"{stem}-cost.svg"
         figures[name] = cost_front_figure(
-            points, LIGHT, score_name=METRIC_TITLES[METRIC], baseline=baseline, height=HEIGHT
+            points, LIGHT, score_name=METRIC_TITLES[METRIC], baseline=report.comparison.cost_base, height=HEIGHT
         )
         front = ", ".join(points.loc[points["on_front"], "name"])
         yield f"![Robustness against cost, and the Pareto front](images/{name})"

@@ -13,6 +13,7 @@ from ftft_core.comparison import (
     conclude,
     cost_table,
     pareto_front,
+    to_markdown,
 )
 from ftft_core.errors import InputError
 
@@ -258,6 +259,19 @@ def test_costs_and_their_shares():
     assert table.loc["ftft", "optimizer_steps_share"] == pytest.approx(1 / 3)
     assert pd.isna(table.loc["ftft", "examples_seen_share"])
     assert table.loc["erm", "num_seeds"] == 2
+
+
+def test_costs_are_shares_of_erm_whatever_scores_are_held_against():
+    right = [1, 1, 0, 1]
+    runs = [run("erm", 0, right), run("random", 0, right, total_flops=30.0), run("ftft", 0, right, total_flops=60.0)]
+    compared = compare(runs, baseline="random")
+    shares = compared.rows.drop_duplicates("method").set_index("method")["cost_share"]
+    assert (compared.cost_base, shares.to_dict()) == ("erm", {"erm": 1.0, "random": 0.3, "ftft": 0.6})
+    assert "at 0.60 of erm's cost in FLOPs (random 75.0" in conclude(compared)
+    assert "FLOPs, share of erm" in to_markdown(compared.rows, baseline="random")
+    alone = compare(runs[1:], baseline="random")
+    assert alone.cost_base == "random"
+    assert accuracy_row(alone, "ftft")["cost_share"] == 2.0
 
 
 def test_costs_without_a_baseline_have_no_shares():

@@ -7,7 +7,7 @@ Owns the rows that `ftft compare` promises and the frames beside them. The stati
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -40,6 +40,9 @@ ROLES = ("dev", "in_distribution", "out_of_distribution")
 SETTINGS = ("suite_fingerprint", "precision")
 """Facts beside those of the training that no method decides. A budget is not one: methods have budgets of their own."""
 
+PLAIN = "erm"
+"""The method whose cost is 100 % where there is one, whatever the scores are held against."""
+
 SIGNIFICANCE = 0.05
 """Largest corrected p-value at which a difference is marked."""
 
@@ -54,7 +57,7 @@ class Comparison:
 
     `std` is over seeds with ddof 1, missing with one seed. `delta` is method minus baseline; `delta_low` and
     `delta_high` bound its 95 % interval (see `bootstrap`). `cost_share` is the mean of the method's total FLOPs over
-    that of the baseline's. A baseline's own rows have difference 0 and share 1.
+    that of `cost_base`. A baseline's own rows have difference 0.
     """
 
     averages: pd.DataFrame
@@ -82,9 +85,19 @@ class Comparison:
     seeds: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What the means are of: column, run_id, seed, split, role, metric, value, one row per run, split and metric."""
 
+    @property
+    def cost_base(self) -> str:
+        """The method whose cost is 100 %: erm where there is a run of it, else the baseline."""
+        return cost_base((method.key.method for method in self.methods), self.baseline)
+
     def records(self) -> list[dict[str, Any]]:
         """Rows as JSON takes them: exactly the keys `ROW_COLUMNS`, None for what is missing."""
         return to_records(self.rows)
+
+
+def cost_base(methods: Iterable[str], baseline: str) -> str:
+    """Give the method among these whose cost is 100 %."""
+    return PLAIN if PLAIN in set(methods) else baseline
 
 
 def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -119,18 +132,21 @@ def compare_runs(
     """
     _check(splits, metrics, num_resamples)
     methods, notes = group_runs(runs)
+    base = cost_base((method.key.method for method in methods), baseline)
+    lost = "differences and cost shares" if base == baseline else "differences"
     if not methods:
         notes.append("There is no finished run to compare (a run made only to be a reference does not count).")
     elif not any(method.key.method == baseline for method in methods):
-        notes.append(f"There is no '{baseline}' run to compare with: differences and cost shares are left empty.")
+        notes.append(f"There is no '{baseline}' run to compare with: {lost} are left empty.")
     baselines = [baseline_of(method, methods, baseline) for method in methods]
-    notes += _notes_on_baselines(methods, baselines, baseline)
+    notes += _notes_on_baselines(methods, baselines, baseline, lost)
+    wholes = [baseline_of(method, methods, base) for method in methods]
     scores = score_all(methods, splits, labels, num_resamples, seed, notes)
     rows: list[dict[str, Any]] = []
     marks: list[dict[str, Any]] = []
     averages: list[dict[str, Any]] = []
-    for method, its_baseline in zip(methods, baselines, strict=True):
-        share = _cost_share(method, its_baseline, notes)
+    for method, its_baseline, whole in zip(methods, baselines, wholes, strict=True):
+        share = _cost_share(method, whole, notes)
         for split in splits:
             for metric in metrics:
                 found = _difference(method, its_baseline, (split.name,), metric, scores, seed)
@@ -210,17 +226,17 @@ def _candidates(key: MethodKey, methods: Sequence[MethodRuns], baseline: str) ->
 
 
 def _notes_on_baselines(
-    methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None], baseline: str
+    methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None], baseline: str, lost: str
 ) -> list[str]:
-    """Say who has no baseline of its own, and which of several it was for whom."""
+    """Say who has no baseline of its own, what is lost by that, and which of several it was for whom."""
     notes = []
     has_any = any(method.key.method == baseline for method in methods)
     chosen_for: dict[str, list[str]] = {}
     for method, chosen in zip(methods, baselines, strict=True):
         if chosen is None and has_any:
             notes.append(
-                f"{describe(method.key)} has no '{baseline}' run on its own model and layers: its differences and cost "
-                "share are left empty."
+                f"{describe(method.key)} has no '{baseline}' run on its own model and layers: its {lost} are left "
+                "empty."
             )
         if chosen is not None and (apart := differing_facts([method, chosen], _settings_of(method, chosen))):
             notes.append(
@@ -246,12 +262,12 @@ def _settings_of(method: MethodRuns, baseline: MethodRuns) -> list[str]:
     return [name for name in both if name in SETTINGS or name.startswith("training.")]
 
 
-def _cost_share(method: MethodRuns, baseline: MethodRuns | None, notes: list[str]) -> float | None:
+def _cost_share(method: MethodRuns, whole: MethodRuns | None, notes: list[str]) -> float | None:
     if method.mean_flops is None:
         notes.append(f"{describe(method.key)}: the FLOPs of some runs are not known, so its cost share is left empty.")
-    if baseline is None or method.mean_flops is None or not baseline.mean_flops:
+    if whole is None or method.mean_flops is None or not whole.mean_flops:
         return None
-    return method.mean_flops / baseline.mean_flops
+    return method.mean_flops / whole.mean_flops
 
 
 def _row(

@@ -27,8 +27,9 @@ COST_FIELDS = {
 
 
 def cost_table(runs: Sequence[RunResult], *, baseline: str = "erm") -> pd.DataFrame:
-    """Cost of each method, mean over its seeds, in all four units and as shares of the baseline's.
+    """Cost of each method, mean over its seeds, in all four units and as shares of one method's.
 
+    :param baseline: the method whose cost is 100 %.
     :returns: one row per method with the key columns, num_seeds, flops, seconds, optimizer_steps, examples_seen, and
         <unit>_share of each: the mean over the mean of the `baseline` runs on the same model and layers (those on all
         the data, with most seeds, if there are several). NaN where a run's cost is not known or no baseline fits.

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from ftft_core.comparison.compare import ROW_COLUMNS, Comparison, to_records
+from ftft_core.comparison.compare import ROW_COLUMNS, Comparison, cost_base, to_records
 from ftft_core.errors import InputError, one_of, unknown
 from ftft_core.metrics import HIGHER_IS_BETTER
 
@@ -141,7 +141,7 @@ def conclude(
     if best["delta"] is None:
         return f"{words} ({_seeds(best['num_seeds'])}); there is no {comparison.baseline} run to compare it with."
     share = best["cost_share"]
-    cost = "at unknown cost" if share is None else f"at {share:.2f} of {comparison.baseline}'s cost in FLOPs"
+    cost = "at unknown cost" if share is None else f"at {share:.2f} of {comparison.cost_base}'s cost in FLOPs"
     low, high = best["delta_low"], best["delta_high"]
     seeds = _seeds(best["num_seeds"]) + ("" if best["has_seed_noise"] else ": seed noise is not in it")
     return (
@@ -237,7 +237,7 @@ def _tables(
         own = {name: [row for (n, *_, m), row in cells.items() if n == name and m == metric] for name in methods}
         sections.append(("Runs", [("seeds", [_seed_counts(own[name]) for name in methods])]))
         shares = [_share(next(row for (n, *_), row in cells.items() if n == name)) for name in methods]
-        sections.append(("Cost", [(f"FLOPs, share of {baseline}", shares)]))
+        sections.append(("Cost", [(f"FLOPs, share of {cost_base(frame['method'], baseline)}", shares)]))
         arrow = "higher" if HIGHER_IS_BETTER.get(metric, True) else "lower"
         title = f"{METRIC_TITLES.get(metric, metric)} in percent, {arrow} is better"
         title += f"; difference to {baseline} with its 95 % interval, in points"

@@ -48,6 +48,7 @@ def cost_front_figure(
     """Out-of-distribution score against cost, one point a method, with its spread and the Pareto front.
 
     :param points: name, column, score, std (NaN of one seed), cost_share, on_front, is_baseline, num_seeds.
+    :param baseline: the method whose cost is 100 %.
     :param focus: columns of the methods that are looked at; their names are bold.
     """
     figure = go.Figure()
@@ -86,7 +87,7 @@ def cost_front_figure(
                 ],
                 hovertemplate=(
                     "<b>%{customdata[0]}</b><br>%{y:.1%}%{customdata[1]}<br>"
-                    "%{x:.0%} of the baseline's FLOPs<extra></extra>"
+                    f"%{{x:.0%}} of {plain(baseline, limit=20)}’s FLOPs<extra></extra>"
                 ),
                 cliponaxis=False,
             )

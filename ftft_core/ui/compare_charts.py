@@ -42,7 +42,7 @@ def draw_front(report: ComparisonReport, metric: str, focus: list[str]) -> None:
         points,
         theme(),
         score_name=METRIC_TITLES[metric],
-        baseline=report.comparison.baseline,
+        baseline=report.comparison.cost_base,
         focus=focus,
         higher_is_better=HIGHER_IS_BETTER[metric],
     )

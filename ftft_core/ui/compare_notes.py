@@ -9,6 +9,7 @@ import html
 
 import streamlit as st
 
+from ftft_core.comparison.compare import PLAIN
 from ftft_core.metrics import HIGHER_IS_BETTER
 from ftft_core.ui.frame import theme
 from ftft_core.workspace import ComparisonReport
@@ -22,7 +23,6 @@ COVERAGE = (
 )
 """Measured by that benchmark; its header has the table."""
 
-PLAIN = "erm"
 """Plain fine-tuning on all examples, what every claim of robustness or thrift is held against."""
 
 SHOWN_NOTES = 3

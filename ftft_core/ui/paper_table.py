@@ -222,10 +222,10 @@ def _same_of_run(facts: Mapping[str, object], name: str) -> object:
 
 
 def _cost_title(report: ComparisonReport) -> str:
-    """Say what the rows below hold: amounts, and whose share where there is a baseline."""
-    baseline = report.comparison.baseline
-    has_baseline = any(method.key.method == baseline for method in report.comparison.methods)
-    share = f" as a share of {baseline}’s" if has_baseline else ""
+    """Say what the rows below hold: amounts, and whose share where there is a run of it."""
+    base = report.comparison.cost_base
+    has_base = any(method.key.method == base for method in report.comparison.methods)
+    share = f" as a share of {base}’s" if has_base else ""
     return f"Cost{share}, the reference’s included"
 
 

@@ -60,7 +60,7 @@ class ComparisonReport:
 
     @property
     def baselines(self) -> frozenset[str]:
-        """Ids of the columns that differences and shares are taken to."""
+        """Ids of the columns that differences are taken to."""
         methods, baseline = self.comparison.methods, self.comparison.baseline
         found = [baseline_of(method, methods, baseline) for method in methods if method.key.method != baseline]
         return frozenset(chosen.column for chosen in found if chosen is not None)
@@ -157,7 +157,7 @@ class Results(Maps):
         with self.database.reading() as connection:
             compared = read_compared_runs(connection, suite)
         comparison = compare_runs(compared.finished, compared.splits, compared.labels, baseline=baseline)
-        costs = cost_table(compared.finished, baseline=baseline)
+        costs = cost_table(compared.finished, baseline=comparison.cost_base)
         columns = make_columns(comparison.methods, compared.unfinished)
         return ComparisonReport(suite, comparison, costs, conclude(comparison), columns, compared)
 
