@@ -60,6 +60,13 @@ def test_the_verdict_stands_first(workspace: Workspace) -> None:
     assert "Which score transfers best" in said
     assert "How often such estimates are right has not been measured yet" in said or "benchmark suites" in said
     assert page.query_params["suite"] == "toy"
+    report = workspace.transfer_report(workspace.transferable_runs("toy")["run_id"].tolist())
+    of_one = report.reliabilities.set_index("group")["reliability_of_one"]
+    corrected = report.advice.references.set_index("reference")["corrected_correlation"].dropna()
+    assert len(corrected)
+    for reference, value in corrected.items():
+        is_noisy = min(of_one[reference], of_one[report.main.name]) < 0.3
+        assert f"{value:.2f} corrected{', unsure' if is_noisy else ''}<" in said.replace("−", "-")
 
 
 def test_the_address_says_what_is_compared(workspace: Workspace) -> None:
