@@ -1,7 +1,7 @@
 """How often a short probe of the main model foretold which references transfer, counted over a workspace's suites.
 
-`python benchmarks/probe.py WORKSPACE [WORKSPACE ...]` trains nothing: it takes every suite on which a main model has at
-least three finished `erm` runs on all data (one is the probe, two make the ceiling) and at least one reference. The
+`python benchmarks/probe.py WORKSPACE [WORKSPACE ...]` trains nothing: it takes every main model that has at
+least three finished `erm` runs on all data of a suite (one is the probe, two make the ceiling) and what is cheaper. The
 probe is the first epoch of the main model's run of lowest seed; what came of it is told by the other seeds, so that
 no run is held against itself. A reference counts once: was it rightly called good enough, or not? Writes its cases to
 docs/results/probe.json, where the page finds them, and prints the counts as JSON.
@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from ftft_core.comparison import Candidate, advise, count_probes, estimate, find_candidates, likely_main, probe_map
+from ftft_core.comparison import Candidate, advise, count_probes, estimate, find_candidates, probe_map
 from ftft_core.comparison.probing import ProbeCase
 from ftft_core.workspace import Workspace
 from ftft_core.workspace.transfers import PROBE_COUNTS
@@ -50,12 +51,20 @@ def cases_of(workspace: Workspace, suite: str) -> tuple[list[ProbeCase], str | N
     runs = workspace.transferable_runs(suite)
     runs = runs[runs["method"].isin(["erm", "reference"]) & (runs["fraction"] == 1) & (runs["status"] == "finished")]
     candidates, _ = find_candidates(runs)
-    chosen = likely_main(candidates)
-    if chosen is None or len(chosen.runs) < FEWEST_SEEDS:
+    mains = [each for each in candidates if "erm" in each.methods and len(each.runs) >= FEWEST_SEEDS]
+    if not mains:
         return [], f"fewer than {FEWEST_SEEDS} seeds of a main model"
+    cases = [case for chosen in mains for case in cases_of_main(workspace, suite, chosen, candidates)]
+    return cases, None if cases else "no reference that is cheaper than the main model"
+
+
+def cases_of_main(
+    workspace: Workspace, suite: str, chosen: Candidate, candidates: Sequence[Candidate]
+) -> list[ProbeCase]:
+    """Give the cases of one main model: one for each candidate that is cheaper."""
     references = [each for each in candidates if each is not chosen and is_cheaper(each, chosen)]
     if not references:
-        return [], "no reference that is cheaper than the main model"
+        return []
     probe_run, *judging = chosen.runs
     groups = {each.name: each.runs for each in references}
     costs = {each.name: each.cost for each in references}
@@ -78,7 +87,7 @@ def cases_of(workspace: Workspace, suite: str) -> tuple[list[ProbeCase], str | N
             actual_good=bool(row["good_enough_actual"]),
         )
         for row in both.to_dict("records")
-    ], None
+    ]
 
 
 def is_cheaper(reference: Candidate, chosen: Candidate) -> bool:
