@@ -10,8 +10,8 @@ run: $(VENV)/.installed  ## Set everything up, do the main job on the sample sui
 	$(BIN)/ftft demo
 	$(BIN)/ftft serve
 
-# One more than there are processors: a quarter of a test's time is waiting for a browser or a training process.
-TESTERS := $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() + 1, 4))')
+# One more than there are processors, up to four: a quarter of a test's time is waiting for a browser or a training.
+TESTERS = $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count() + 1, 4))')
 
 test: $(VENV)/.installed-dev  ## Set everything up, and run all tests
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder

@@ -159,11 +159,13 @@ def map_doubts(data_map: pd.DataFrame) -> tuple[str, ...]:
     """Say why a data map tells little: its model did not learn the labels, or hardly changed from epoch to epoch.
 
     :param data_map: with the columns of `compute_data_map`, or those of a map frame.
-    :returns: a sentence or two, each with what to do; empty for a map that can be used.
+    :returns: a sentence or two, each with what to do; empty for a map that can be used, or has no examples.
     """
+    if data_map.empty:
+        return ()
     labels = data_map["label"].astype("category").cat
     predicted = data_map["predicted_label"].astype("category").cat.set_categories(labels.categories).cat
-    counts = np.bincount(labels.codes, minlength=len(labels.categories))
+    counts = np.bincount(labels.codes[labels.codes >= 0], minlength=len(labels.categories))
     most, guessing = labels.categories[counts.argmax()], float(counts.max() / len(data_map))
     right = float(np.mean(labels.codes == predicted.codes))
     found = []
@@ -177,8 +179,8 @@ def map_doubts(data_map: pd.DataFrame) -> tuple[str, ...]:
     if len(data_map.attrs.get("counted_epochs", (0, 1))) > 1 and varied < HARDLY_VARIES:
         found.append(
             f"Hardly any prediction changed between epochs: variability is at most {varied:.2f} for nine in ten "
-            "examples, so that those it ranks highest are hardly ambiguous. Record earlier epochs, or train it at "
-            "another learning rate."
+            "examples, so that those it ranks highest are hardly ambiguous. A lower learning rate, where it "
+            "learnt all at once, or a higher one, where it learnt nothing, spreads them."
         )
     return tuple(found)
 

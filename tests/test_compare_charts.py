@@ -30,7 +30,9 @@ def test_the_front_goes_over_what_nothing_beats_and_names_are_words():
     assert list(beaten.marker.symbol) == ["diamond"]
     named = {note.text: (note.x, note.y) for note in figure.layout.annotations}
     assert named == {"erm": (1.0, 0.7), "<b>ftft</b>": (0.5, 0.72), "&lt;b&gt;x&lt;/b&gt;": (0.4, 0.6)}
-    assert {note.bgcolor for note in figure.layout.annotations} == {LIGHT.background}, "no line strikes a name out"
+    assert {note.bgcolor for note in figure.layout.annotations} == {"rgba(255,255,255,0.8)"}, (
+        "no line strikes a name out"
+    )
     assert list(best.error_y.array) == [0.01, 0]
     assert [words for _, words in best.customdata] == [" ± 1.0 over 3 seeds", " of 1 seed"]
 

@@ -269,6 +269,11 @@ def test_costs_are_shares_of_erm_whatever_scores_are_held_against():
     assert (compared.cost_base, shares.to_dict()) == ("erm", {"erm": 1.0, "random": 0.3, "ftft": 0.6})
     assert "at 0.60 of erm's cost in FLOPs (random 75.0" in conclude(compared)
     assert "FLOPs, share of erm" in to_markdown(compared.rows, baseline="random")
+    # On a model without erm there is nothing that costs are shares of, and that is said.
+    other = compare([*runs, run("random", 0, right, model="small")], baseline="random")
+    (said,) = [note for note in other.notes if "cost share is left empty" in note]
+    assert said.startswith("random (small, 12 layers")
+    assert other.rows.query("model == 'small'")["cost_share"].isna().all()
     alone = compare(runs[1:], baseline="random")
     assert alone.cost_base == "random"
     assert accuracy_row(alone, "ftft")["cost_share"] == 2.0

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from ftft_core.cli.app import _load_commands, cli
 from ftft_core.errors import InputError, NotFoundError, RunError
 from ftft_core.modeling.embedding import Embedder, load_embedder
-from ftft_core.neighbours import NeighboursFolder, duplicate_groups
+from ftft_core.neighbours import NeighboursFolder, duplicate_groups, nearest_training
 from ftft_core.neighbours.__main__ import main
 from ftft_core.neighbours.building import build
 from ftft_core.neighbours.folder import locate
@@ -163,6 +163,25 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_files(tmp_path: Path, stag
     assert 0 < first < len(TEXTS)
     for name in ("embeddings.npy", *(f"{place}{name}.npy" for place in ("", "splits/dev/") for name in FOUND)):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_an_embedding_of_an_older_version_is_completed(tmp_path: Path) -> None:
+    suite = write_suite(make_suite("s", TEXTS), tmp_path / "suite")
+    folder = NeighboursFolder(suite)
+    folder.path.mkdir()
+    embedding = folder.embedding("minilm", locate(suite, "minilm"), 32)
+    build_in(suite, embedding)
+    assert folder.is_complete(embedding)
+    # As it was before there were neighbours of other splits.
+    shutil.rmtree(embedding / "splits")
+    about = json.loads((embedding / "about.json").read_text(encoding="utf-8"))
+    (embedding / "about.json").write_text(json.dumps({**about, "format": 1}), encoding="utf-8")
+    assert not folder.is_complete(embedding)
+    assert nearest_training(embedding, "dev", np.array([0]), 1) is None
+    said = build_in(suite, embedding)
+    assert {stage for stage, done, total in said if done < total} == {"splits"}, "the rest is not made again"
+    assert folder.is_complete(embedding)
+    assert nearest_training(embedding, "dev", np.array([0]), 1) is not None
 
 
 def test_an_embedding_without_neighbours_or_with_few(tmp_path: Path) -> None:

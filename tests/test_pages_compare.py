@@ -4,6 +4,7 @@ import html
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from ftft_core.comparison.pairs import mcnemar
 from ftft_core.figures import LIGHT
 from ftft_core.neighbours.__main__ import main as embed
-from ftft_core.ui.compare_examples import examples_markup, outcome_words
+from ftft_core.ui.compare_examples import examples_markup, outcome_words, run_with_map
 from ftft_core.ui.compare_export import seeds_csv
 from ftft_core.ui.compare_notes import COVERAGE, no_erm_markup, seeds_markup
 from ftft_core.ui.compare_pair import (
@@ -193,7 +194,7 @@ def test_points_of_the_front_and_words_of_the_curves(workspace, report):
     assert "Not reached by" in said[1]
     ends = curves.points[curves.points["is_end"] & (curves.points["column"] == report.column("erm").column)]
     assert said[2].startswith(
-        f"The 2 seeds of erm spread there by {100 * ends['value'].std():.1f} (standard deviation)"
+        f"The 3 seeds of erm spread there by {100 * ends['value'].std():.1f} (standard deviation)"
     )
     assert "200 of news" in said[3]
     assert len(said) == 4
@@ -308,6 +309,19 @@ def test_examples_lead_to_the_training_example_nearest_to_them_once_texts_are_em
     _, rows = workspace.pair_examples(report, pair, "won", limit=20)
     nearest = workspace.nearest_training(SUITE, "checks", rows["example_id"].tolist())
     assert [link.rpartition("example=")[2] for link in links] == nearest["example_id"].tolist()
+
+
+def test_examples_are_shown_on_a_map_of_all_examples(monkeypatch):
+    listed = pd.DataFrame({"run_id": ["part", "none", "whole"], "counted_epochs": [3, 0, 2], "fraction": [0.3, 1, 1]})
+    monkeypatch.setattr("ftft_core.ui.reads.runs", lambda suite: listed)
+    for picked, shown in (("part", "whole"), ("whole", "whole"), (None, "whole")):
+        now = SimpleNamespace(run=None if picked is None else {"run_id": picked})
+        monkeypatch.setattr("ftft_core.ui.compare_examples.chosen", lambda now=now: now)
+        assert run_with_map("talk") == shown
+    monkeypatch.setattr("ftft_core.ui.reads.runs", lambda suite: listed[:2])
+    assert run_with_map("talk") == "part", "better than none"
+    monkeypatch.setattr("ftft_core.ui.reads.runs", lambda suite: listed[1:2])
+    assert run_with_map("talk") is None
 
 
 def test_outcomes_are_named_with_their_numbers():

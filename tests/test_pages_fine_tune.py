@@ -77,7 +77,7 @@ def test_what_is_trained_on_a_subset_begins_with_the_settings_of_plain_fine_tuni
     page.session_state["fine_tune.subset"] = workspace.subset("ambiguous-33").subset
     page.switch_page("pages/fine_tune.py").run()
     assert not page.exception
-    assert "Model and settings, so that the two compare, as plain-7; change what you like" in written(page)
+    assert "Model and settings as plain-7; change what you like" in written(page)
     held = {name: page.session_state[f"ft_{name}"] for name in (*DEFAULTS,)}
     assert (held["model"], held["layers"], held["learning_rate"], held["batch_size"]) == (row["model"], 1, "0.0003", 16)
     assert (held["unit"], held["share"], held["full_epochs"]) == ("share", "1/3", 20 / 15)  # 240 in batches of 16

@@ -28,9 +28,9 @@ FORMATS = ("cartography", "ftft")
 @pass_settings
 def map_(settings: Settings, run: str, epochs: int | None, out: str | None) -> None:
     """Give the data map of RUN: one row of scores per training example, in the order of the training file."""
-    data_map = settings.open().data_map(run, epochs=epochs)
-    for doubt in map_doubts(data_map):
-        say(doubt)
+    workspace = settings.open()
+    data_map = workspace.data_map(run, epochs=epochs)
+    _say_doubts(workspace, run)
     if out is not None:
         path = write_frame(data_map, out)
         if settings.as_json:
@@ -65,9 +65,17 @@ def select(
     recipe = parse(Recipe, values, what="The selection")
     if len(workspace.excluded_positions(str(workspace.run(run)["suite"]))):
         recipe = leaving_out_excluded(recipe)
-    for doubt in map_doubts(workspace.data_map(source_run, epochs=recipe.epochs)):
-        say(doubt)
-    print_subset(settings, workspace, workspace.save_subset(recipe, name=name))
+    saved = workspace.save_subset(recipe, name=name)
+    if recipe.strategy != "random":
+        _say_doubts(workspace, source_run)
+    print_subset(settings, workspace, saved)
+
+
+def _say_doubts(workspace: Workspace, run: str) -> None:
+    """Say beside the result why the map of all of a run's epochs tells little; early ones do, and that is no fault."""
+    if workspace.run(run)["status"] not in ("queued", "running"):
+        for doubt in map_doubts(workspace.map_frame(run)):
+            say(doubt)
 
 
 @cli.command("import")

@@ -41,7 +41,7 @@ SETTINGS = ("suite_fingerprint", "precision")
 """Facts beside those of the training that no method decides. A budget is not one: methods have budgets of their own."""
 
 PLAIN = "erm"
-"""The method whose cost is 100 % where there is one, whatever the scores are held against."""
+"""Plain fine-tuning on all examples: its cost is 100 % where there is a run of it, whatever scores are held against."""
 
 SIGNIFICANCE = 0.05
 """Largest corrected p-value at which a difference is marked."""
@@ -141,6 +141,12 @@ def compare_runs(
     baselines = [baseline_of(method, methods, baseline) for method in methods]
     notes += _notes_on_baselines(methods, baselines, baseline, lost)
     wholes = [baseline_of(method, methods, base) for method in methods]
+    if base != baseline:
+        notes += [
+            f"{describe(method.key)} has no '{base}' run on its own model and layers: its cost share is left empty."
+            for method, whole in zip(methods, wholes, strict=True)
+            if whole is None
+        ]
     scores = score_all(methods, splits, labels, num_resamples, seed, notes)
     rows: list[dict[str, Any]] = []
     marks: list[dict[str, Any]] = []

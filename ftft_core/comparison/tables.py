@@ -56,6 +56,7 @@ def to_markdown(
     baseline: str = "erm",
     names: Sequence[str] | None = None,
     marks: Sequence[bool] | None = None,
+    cost_of: str | None = None,
 ) -> str:
     """Tables as Markdown, one per metric: methods in columns, splits in rows, seeds and cost share below.
 
@@ -65,10 +66,11 @@ def to_markdown(
     :param metrics: which, in which order; all that the rows hold when left out.
     :param names: name of the method of each row, where more is known of what differs than rows say.
     :param marks: whether the difference of each row stands out; it then has an asterisk.
+    :param cost_of: the method that cost shares are of; `cost_base` of the rows when left out.
     :raises InputError: for no rows, or a metric that the rows lack.
     """
     blocks = []
-    for table in _tables(rows, metrics, baseline, names, marks):
+    for table in _tables(rows, metrics, baseline, names, marks, cost_of):
         width = len(table.methods)
         lines = [f"### {_escape_markdown(table.title)}", ""]
         lines.append(_markdown_row(["Split", *map(_escape_markdown, table.methods)]))
@@ -87,10 +89,11 @@ def to_latex(
     baseline: str = "erm",
     names: Sequence[str] | None = None,
     marks: Sequence[bool] | None = None,
+    cost_of: str | None = None,
 ) -> str:
     r"""Tables as LaTeX, the same as `to_markdown`'s; needs `\usepackage{booktabs}`. Names are escaped."""
     blocks = []
-    for table in _tables(rows, metrics, baseline, names, marks):
+    for table in _tables(rows, metrics, baseline, names, marks, cost_of):
         width = len(table.methods)
         lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(table.title)}}}"]
         lines += [rf"\begin{{tabular}}{{l{'r' * width}}}", r"\toprule", _latex_row(["Split", *table.methods])]
@@ -211,6 +214,7 @@ def _tables(
     baseline: str,
     given_names: Sequence[str] | None,
     marks: Sequence[bool] | None,
+    cost_of: str | None,
 ) -> list[_Table]:
     frame = _records_frame(rows)
     if frame.empty:
@@ -237,7 +241,7 @@ def _tables(
         own = {name: [row for (n, *_, m), row in cells.items() if n == name and m == metric] for name in methods}
         sections.append(("Runs", [("seeds", [_seed_counts(own[name]) for name in methods])]))
         shares = [_share(next(row for (n, *_), row in cells.items() if n == name)) for name in methods]
-        sections.append(("Cost", [(f"FLOPs, share of {cost_base(frame['method'], baseline)}", shares)]))
+        sections.append(("Cost", [(f"FLOPs, share of {cost_of or cost_base(frame['method'], baseline)}", shares)]))
         arrow = "higher" if HIGHER_IS_BETTER.get(metric, True) else "lower"
         title = f"{METRIC_TITLES.get(metric, metric)} in percent, {arrow} is better"
         title += f"; difference to {baseline} with its 95 % interval, in points"

@@ -35,7 +35,7 @@ def quartile_figure(curves: pd.DataFrame, theme: Theme) -> go.Figure:
     figure = go.Figure(
         [
             go.Scatter(x=epochs, y=high, **quiet),
-            go.Scatter(x=epochs, y=low, fill="tonexty", fillcolor=_faded(theme.accent, 0.18), **quiet),
+            go.Scatter(x=epochs, y=low, fill="tonexty", fillcolor=faded(theme.accent, 0.18), **quiet),
             go.Scatter(
                 x=epochs,
                 y=median,
@@ -153,7 +153,8 @@ def loss_figure(history: pd.DataFrame, theme: Theme, *, height: int = 64) -> go.
     return figure
 
 
-def _faded(colour: str, opacity: float) -> str:
+def faded(colour: str, opacity: float) -> str:
+    """Return a colour `#rrggbb` that lets what is behind it through; opacity in [0, 1]."""
     red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
 

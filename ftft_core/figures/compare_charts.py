@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ftft_core.figures.charts import faded
 from ftft_core.figures.themes import Theme, chart_layout, plain, side_colours
 
 NAME_LETTERS = 26
@@ -105,8 +106,8 @@ def cost_front_figure(
     layout["annotations"] = [
         {
             "x": row.cost_share, "y": row.score, "text": _name(row.name, row.column in focus), "showarrow": False,
-            "font": {"size": 12, "color": theme.text if row.on_front else theme.muted}, "bgcolor": theme.background,
-            "borderpad": 0, **_beside(places[row.column]),
+            "font": {"size": 12, "color": theme.text if row.on_front else theme.muted}, "borderpad": 0,
+            "bgcolor": faded(theme.background, 0.8), **_beside(places[row.column]),
         }
         for row in points.itertuples(index=False)
     ]  # fmt: skip

@@ -56,8 +56,7 @@ def build(
     embedder = load_embedder(location, max_length=max_length)
     embeddings = _embed(suite_folder, folder, embedder, num_examples, chunk_rows, report)
     cells = folder / "cells.npz"
-    finder = Neighbours(embeddings, embedder.device, keep_cells=cells)
-    _find_neighbours(folder, finder, num_examples, neighbour_rows, report)
+    finder = _find_neighbours(folder, embedder, embeddings, cells, neighbour_rows, report)
     _match_splits(suite_folder, folder, embedder, finder, num_examples, chunk_rows, report)
     cells.unlink(missing_ok=True)
     about: dict[str, Any] = {
@@ -122,15 +121,20 @@ class _Found:
             part.finish()
 
 
-def _find_neighbours(folder: Path, finder: Neighbours, num_examples: int, chunk_rows: int, report: Report) -> None:
+def _find_neighbours(
+    folder: Path, embedder: Embedder, embeddings: NDArray[np.float16], cells: Path, chunk_rows: int, report: Report
+) -> Neighbours:
+    num_examples = len(embeddings)
     k = min(NUM_NEIGHBOURS, num_examples - 1)
     found = _Found(folder, num_examples, k, chunk_rows)
     report("neighbours", found.start, num_examples)
+    finder = Neighbours(embeddings, embedder.device, keep_cells=cells)
     for first in range(found.start, num_examples, chunk_rows):
         rows = range(first, min(first + chunk_rows, num_examples))
         found.append(*finder.nearest(rows, k))
         report("neighbours", rows.stop, num_examples)
     found.finish()
+    return finder
 
 
 def _match_splits(
@@ -144,17 +148,21 @@ def _match_splits(
 ) -> None:
     """Find the training texts nearest to those of the other splits; their own vectors are not kept."""
     sizes = {name: count_examples(suite_folder, name) for name in split_names(suite_folder) if name != TRAIN}
-    k, done, total = min(NUM_NEIGHBOURS, num_examples), 0, sum(sizes.values())
-    for name, size in sizes.items():
-        found = _Found(folder / SPLITS / name, size, k, chunk_rows)
-        done += found.start
+    k, total = min(NUM_NEIGHBOURS, num_examples), sum(sizes.values())
+    found = {name: _Found(folder / SPLITS / name, size, k, chunk_rows) for name, size in sizes.items()}
+    done = sum(each.start for each in found.values())
+    report("splits", done, total)
+
+    def count(num_texts: int) -> None:
+        nonlocal done
+        done += num_texts
         report("splits", done, total)
-        if found.start < size:
-            for texts in iterate_texts(suite_folder, name, batch_size=chunk_rows, start=found.start):
-                found.append(*finder.nearest_to(embedder.embed(texts), k))
-                done += len(texts)
-                report("splits", done, total)
-        found.finish()
+
+    for name, files in found.items():
+        if files.start < sizes[name]:
+            for texts in iterate_texts(suite_folder, name, batch_size=chunk_rows, start=files.start):
+                files.append(*finder.nearest_to(embedder.embed(texts, after_batch=count), k))
+        files.finish()
 
 
 def _random_cosine(embeddings: NDArray[np.float16]) -> float | None:

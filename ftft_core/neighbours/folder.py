@@ -86,8 +86,14 @@ class NeighboursFolder:
     def embedding(self, model: str, location: str, max_length: int) -> Path:
         """Give the folder of one embedding; another one if the files of a local model changed."""
         stem = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(model).name)[-40:].strip("-.") or "model"
-        facts = [FORMAT_VERSION, NUM_NEIGHBOURS, model, max_length, _stamp(location)]
+        # 1: the layout of what costs most. An embedding of an older format is completed, not made again.
+        facts = [1, NUM_NEIGHBOURS, model, max_length, _stamp(location)]
         return self.path / f"{stem}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}"
+
+    def is_complete(self, embedding: Path) -> bool:
+        """Whether an embedding has all that this version makes."""
+        about = embedding / "about.json"
+        return about.exists() and int(read_json(about)["format"]) >= FORMAT_VERSION
 
     def finished(self, model: str | None = None) -> list[dict[str, Any]]:
         """Give what is said `about` each whole embedding, and its `folder`; the one that was made last is last."""

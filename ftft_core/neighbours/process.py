@@ -35,7 +35,7 @@ def start(workspace: Path, folder: NeighboursFolder, *, model: str, location: st
                 f"The texts are just being embedded by '{state.model}', and only one model can at a time; "
                 "wait for it, or cancel it."
             )
-        if (embedding / "about.json").exists():
+        if folder.is_complete(embedding):
             return EmbeddingState("finished", "was there already", model)
         facts: dict[str, Any] = {
             "model": model,

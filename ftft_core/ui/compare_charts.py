@@ -36,7 +36,7 @@ def draw_front(report: ComparisonReport, metric: str, focus: list[str]) -> None:
     points = front_points(report, metric)
     st.html('<div class="ftft-heading">Robustness against cost</div>')
     if points.empty:
-        st.markdown(":gray[The chart needs a baseline run, an out-of-distribution split, and the runs' costs.]")
+        st.markdown(":gray[The chart needs an erm or baseline run, an out-of-distribution split, and the runs' costs.]")
         return
     figure = cost_front_figure(
         points,

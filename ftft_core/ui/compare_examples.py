@@ -6,6 +6,7 @@ Owns the list and its filters; which example is won or lost is `comparison.pairs
 from __future__ import annotations
 
 import html
+from contextlib import suppress
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
@@ -107,8 +108,9 @@ def _draw_page(
     st.html(examples_markup(rows, names, report.suite, nearest))
     if rows["text"].isna().all():
         say(NO_TEXTS)
-    elif not nearest and rows["training_id"].isna().all():
-        draw_embedding(report.suite, reads.open_workspace().embedding_state(report.suite), NO_PLACE)
+    elif not nearest and rows["training_id"].isna().all() and run_with_map(report.suite) is not None:
+        with suppress(FTFTError):  # The texts that it takes are gone.
+            draw_embedding(report.suite, reads.open_workspace().embedding_state(report.suite), NO_PLACE)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         first = (page - 1) * PAGE_ROWS
         said = f"{first + 1:,} to {first + len(rows):,} of {total:,}, where the two differ most first"
@@ -186,10 +188,15 @@ def _prediction_cell(row: dict[str, Any], side: str, colour: str) -> str:
 
 
 def run_with_map(suite: str) -> str | None:
-    """Return the run on whose map an example is shown: the picked one if it has a map, else the first with one."""
+    """Return the run on whose map an example is shown: the picked one if it has a map, else the first with one.
+
+    A map of all examples goes before one of a part, on which the example may not be.
+    """
     picked = chosen().run
     listed = reads.runs(suite)
-    with_map = list(listed.loc[listed["counted_epochs"] > 0, "run_id"])
+    listed = listed[listed["counted_epochs"] > 0]
+    is_whole = listed["fraction"] == 1
+    with_map = list(listed.loc[is_whole if is_whole.any() else listed.index, "run_id"])
     if picked is not None and picked["run_id"] in with_map:
         return str(picked["run_id"])
     return str(with_map[0]) if with_map else None

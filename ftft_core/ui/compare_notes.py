@@ -23,8 +23,6 @@ COVERAGE = (
 )
 """Measured by that benchmark; its header has the table."""
 
-"""Plain fine-tuning on all examples, what every claim of robustness or thrift is held against."""
-
 SHOWN_NOTES = 3
 """Notes that stand on the page; more can be unfolded."""
 

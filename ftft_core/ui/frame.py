@@ -206,12 +206,11 @@ def navigate() -> Any:
         for name, title in PAGES.items()
     ]
     # The start stands at the bare address; who types its name, as those of the others, gets there too.
-    named = st.Page(_go_to_start, title=PAGES[START], url_path=START, visibility="hidden")
-    return st.navigation([*pages, named], position="top")
-
-
-def _go_to_start() -> None:
-    st.switch_page(f"pages/{START}.py", query_params=st.query_params.to_dict())
+    named = st.Page(lambda: None, title=PAGES[START], url_path=START, visibility="hidden")
+    page = st.navigation([*pages, named], position="top")
+    if page.url_path == START:
+        st.switch_page(f"pages/{START}.py", query_params=st.query_params.to_dict())
+    return page
 
 
 def theme() -> Theme:

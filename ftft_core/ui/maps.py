@@ -29,7 +29,7 @@ from ftft_core.selection import (
     ThresholdCondition,
 )
 from ftft_core.ui import map_reads, reads
-from ftft_core.ui.frame import chosen, num_counted_epochs, say, show_error, theme
+from ftft_core.ui.frame import ACTIVE, chosen, num_counted_epochs, say, show_error, theme
 from ftft_core.ui.gestures import (
     with_clicked,
     with_membership,
@@ -112,7 +112,9 @@ def draw_maps() -> Seen:
 
 
 def _doubts(run: dict[str, Any]) -> tuple[str, ...]:
-    """Return why the map of all epochs tells little; early epochs of a good map do, too, and that is no fault."""
+    """Return why the whole map of a run that has ended tells little; early epochs do, and that is no fault."""
+    if run["status"] in ACTIVE:
+        return ()
     return map_reads.doubts(run, map_reads.map_frame(run, epochs=None))
 
 

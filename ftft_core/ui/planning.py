@@ -63,6 +63,15 @@ DEFAULTS: dict[str, Any] = {
 }
 """What the form holds when it is first seen, by field; None of `subset` is all training examples."""
 
+COMPARED_FIELDS = (
+    *("model", "layers", "learning_rate", "batch_size", "precision", "max_length", "warmup_fraction", "weight_decay"),
+    "gradient_clip_norm",
+)
+"""Fields in which runs that are to be compared agree."""
+
+LEAST_EPOCHS = 0.01
+"""Fewest that the form takes."""
+
 NUMBER_FIELDS = ("learning_rate", "warmup_fraction", "weight_decay", "gradient_clip_norm")
 """Fields of training that are typed."""
 
@@ -261,11 +270,11 @@ def settings_of(config: RunConfig, num_train: int) -> dict[str, Any]:
     :param num_train: number of training examples, by which its budget is one in epochs.
     """
     values = form_of(config)
-    taken = {name: values[name] for name in ("model", "layers", *TrainingConfig.model_fields) if name in values}
+    taken = {name: values[name] for name in COMPARED_FIELDS}
     epochs = config.budget.epochs
     if epochs is None and config.budget.max_steps is not None:
         epochs = config.budget.max_steps / math.ceil(num_train / config.training.batch_size)
-    return taken if epochs is None else {**taken, "full_epochs": float(epochs)}
+    return taken if epochs is None else {**taken, "full_epochs": max(float(epochs), LEAST_EPOCHS)}
 
 
 def seeds_words(seeds: Sequence[int]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import pydantic
 import streamlit as st
 
 from ftft_core.config import PRECISIONS, STOPS, TRACKERS, RunConfig
@@ -42,7 +43,7 @@ WANTED = "fine_tune.subset"
 
 FILLED = "ft.filled"
 LIKE = "ft.like"
-"""In the session: name of the plain fine-tuning whose model and settings the form took over."""
+"""In the session: the suite, and the name of its plain fine-tuning whose model and settings the form took over."""
 
 TO_FILL = "ft.to_fill"
 BY_SUBSET = "ft.by_subset"
@@ -87,8 +88,9 @@ def _put(values: Mapping[str, Any]) -> None:
 def draw_form(offered: Offered) -> None:
     """Draw the three questions, what is folded, and the foot."""
     _begin(offered)
-    if name := st.session_state.get(FILLED) or st.session_state.get(LIKE):
-        what = "As" if st.session_state.get(FILLED) else "Model and settings, so that the two compare, as"
+    taken_on, like = st.session_state.get(LIKE) or (None, None)
+    if name := st.session_state.get(FILLED) or (like if taken_on == offered.suite else None):
+        what = "As" if st.session_state.get(FILLED) else "Model and settings as"
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="ft-filled"):
             st.html(f'<span class="ftft-quiet">{what} {html.escape(str(name))}; change what you like.</span>',
                     width="content")  # fmt: skip
@@ -177,14 +179,16 @@ def _take_plain_settings(offered: Offered) -> None:
     What a person took from another run stays.
     """
     runs = offered.runs
+    st.session_state.pop(LIKE, None)
     if st.session_state.get(FILLED) is not None or runs.empty:
         return
     plain = runs[(runs["method"] == "erm") & (runs["status"] == "finished") & (runs["fraction"] == 1)]
     for row in plain.sort_values("created_at", ascending=False).to_dict("records"):
-        with suppress(FTFTError):  # Kept results and imported runs have no configuration.
+        # An older version may have accepted what this one does not.
+        with suppress(FTFTError, pydantic.ValidationError):
             config = reads.open_workspace().config_of(str(row["run_id"]))
             _put(planning.settings_of(config, offered.num_train))
-            st.session_state[LIKE] = row["name"]
+            st.session_state[LIKE] = (offered.suite, row["name"])
             return
 
 

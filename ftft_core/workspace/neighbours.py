@@ -139,7 +139,7 @@ class Neighbours(Suites, Runs):
             if found is None:
                 raise NotFoundError(
                     f"The texts of split '{split}' were not embedded with those of the training split; "
-                    f"`ftft neighbours build {suite}` does it once."
+                    f"`ftft neighbours build {suite} --model {about['model']}` does it once."
                 )
             positions, cosines = found
             rows = neighbour_store.training_rows(connection, suite, positions.ravel())

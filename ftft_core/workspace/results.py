@@ -93,6 +93,7 @@ class ComparisonReport:
         return {
             "rows": rows[shown],
             "baseline": comparison.baseline,
+            "cost_of": comparison.cost_base,
             "names": [named[column] for column in columns[shown]],
             "marks": marks.to_numpy(dtype=bool)[shown].tolist(),
         }

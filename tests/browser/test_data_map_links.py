@@ -61,6 +61,8 @@ def test_a_link_reproduces_the_whole_view_for_somebody_else(open_map, stranger):
     other.wait_count(count)
     assert query_of(other) == link
     assert not other.page.get_by_text("Page not found").is_visible()
+    other.page.goto(f"{other.page.url.partition('?')[0]}data_map?run=nobody")
+    other.page.get_by_text("The link shows run 'nobody', which is not in this workspace").wait_for()
 
 
 def test_back_and_forward_walk_through_what_was_selected(open_map):
