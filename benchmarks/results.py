@@ -294,8 +294,8 @@ def transfer_blocks(workspace: Workspace, suite: str, model: str, layers: int) -
     ]  # fmt: skip
     yield (
         f"Overlap (Jaccard) of the ambiguous third with the main model's ({found.main.name}, "
-        f"{len(found.main.runs)} seed{'s' * (len(found.main.runs) != 1)}); {found.chance:.2f} is chance, and two seeds of "
-        f"the main model overlap by {number(ceiling, 2)} on average."
+        f"{len(found.main.runs)} seed{'s' * (len(found.main.runs) != 1)}); {found.chance:.2f} is chance, and two seeds "
+        f"of the main model overlap by {number(ceiling, 2)} on average."
     )
     yield table(["reference", "seeds", "cost, share", "overlap", "rank correlation", "easy", "good enough"], rows)
     yield "\n".join(f"- {note}" for note in found.advice.sentences)
