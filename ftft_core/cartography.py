@@ -1,7 +1,7 @@
 """Scores of an example: training dynamics in, one row of scores per example out.
 
-Owns the formulas and the table `SCORES` that explains them. Pure: arrays in, data frame out. Choosing examples by
-their scores is `selection`'s, comparing two maps is `comparison`'s.
+Owns the formulas, the table `SCORES` that explains them, and when a whole map is too poor to choose by. Pure: arrays
+in, data frame out. Choosing examples by their scores is `selection`'s, comparing two maps is `comparison`'s.
 
 Conventions. The gold probability of an epoch is the softmax of that epoch's logits at the gold label; all sums are
 in float64. Standard deviations are population ones (ddof 0). The predicted label is the class of the largest logit;

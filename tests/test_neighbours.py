@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from ftft_core.cli.app import _load_commands, cli
 from ftft_core.errors import InputError, NotFoundError, RunError
 from ftft_core.modeling.embedding import Embedder, load_embedder
-from ftft_core.neighbours import NeighboursFolder, duplicate_groups, nearest_training
+from ftft_core.neighbours import NeighboursFolder, duplicate_groups, nearest, nearest_training
 from ftft_core.neighbours.__main__ import main
 from ftft_core.neighbours.building import build
 from ftft_core.neighbours.folder import locate
@@ -182,6 +182,19 @@ def test_an_embedding_of_an_older_version_is_completed(tmp_path: Path) -> None:
     assert {stage for stage, done, total in said if done < total} == {"splits"}, "the rest is not made again"
     assert folder.is_complete(embedding)
     assert nearest_training(embedding, "dev", np.array([0]), 1) is not None
+
+
+def test_a_damaged_embedding_is_told_with_what_to_do(tmp_path: Path) -> None:
+    for place in ("", "splits/dev/"):
+        folder = tmp_path / (place.partition("/")[0] or "own")
+        (folder / "splits" / "dev").mkdir(parents=True)
+        for name in ("", "splits/dev/"):
+            for file in FOUND:
+                np.save(folder / name / f"{file}.npy", np.zeros((4, 2), dtype="<i4"))
+        (folder / place / "cosines.npy").write_bytes((folder / place / "cosines.npy").read_bytes()[:-5])
+        ask = nearest_training if place else lambda folder, _, rows, k: nearest(folder, int(rows[0]), k)
+        with pytest.raises(InputError, match=rf"The embedding in {folder} is damaged .*remove that folder, and embed"):
+            ask(folder, "dev", np.array([0]), 1)
 
 
 def test_an_embedding_without_neighbours_or_with_few(tmp_path: Path) -> None:

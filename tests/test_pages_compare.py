@@ -307,6 +307,7 @@ def test_examples_lead_to_the_training_example_nearest_to_them_once_texts_are_em
     report = workspace.compare(SUITE)
     pair = workspace.compare_pair(report, *default_pins(report), "checks")
     _, rows = workspace.pair_examples(report, pair, "won", limit=20)
+    assert len(links) == len(rows) > 0
     nearest = workspace.nearest_training(SUITE, "checks", rows["example_id"].tolist())
     assert [link.rpartition("example=")[2] for link in links] == nearest["example_id"].tolist()
 

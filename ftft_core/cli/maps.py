@@ -13,6 +13,7 @@ from ftft_core.cli.output import print_json, print_table, print_text, say, write
 from ftft_core.cli.subsets import print_subset
 from ftft_core.config import parse
 from ftft_core.errors import InputError, one_of, unknown
+from ftft_core.run_folder import ENDED
 from ftft_core.selection import STRATEGIES, Recipe, leaving_out_excluded
 from ftft_core.workspace import Workspace
 
@@ -73,7 +74,7 @@ def select(
 
 def _say_doubts(workspace: Workspace, run: str) -> None:
     """Say beside the result why the map of all of a run's epochs tells little; early ones do, and that is no fault."""
-    if workspace.run(run)["status"] not in ("queued", "running"):
+    if workspace.run(run)["status"] in ENDED:
         for doubt in map_doubts(workspace.map_frame(run)):
             say(doubt)
 

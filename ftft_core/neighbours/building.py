@@ -94,7 +94,7 @@ def _embed(
     return array.finish()
 
 
-class _Found:
+class _NeighbourFiles:
     """The two files of neighbours and their cosines, which grow together.
 
     :param k: neighbours of each of `num_rows` texts.
@@ -126,7 +126,7 @@ def _find_neighbours(
 ) -> Neighbours:
     num_examples = len(embeddings)
     k = min(NUM_NEIGHBOURS, num_examples - 1)
-    found = _Found(folder, num_examples, k, chunk_rows)
+    found = _NeighbourFiles(folder, num_examples, k, chunk_rows)
     report("neighbours", found.start, num_examples)
     finder = Neighbours(embeddings, embedder.device, keep_cells=cells)
     for first in range(found.start, num_examples, chunk_rows):
@@ -149,7 +149,7 @@ def _match_splits(
     """Find the training texts nearest to those of the other splits; their own vectors are not kept."""
     sizes = {name: count_examples(suite_folder, name) for name in split_names(suite_folder) if name != TRAIN}
     k, total = min(NUM_NEIGHBOURS, num_examples), sum(sizes.values())
-    found = {name: _Found(folder / SPLITS / name, size, k, chunk_rows) for name, size in sizes.items()}
+    found = {name: _NeighbourFiles(folder / SPLITS / name, size, k, chunk_rows) for name, size in sizes.items()}
     done = sum(each.start for each in found.values())
     report("splits", done, total)
 

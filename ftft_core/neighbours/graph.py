@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ftft_core.errors import InputError
 from ftft_core.neighbours.folder import SPLITS
 
 IntArray = NDArray[np.int64]
@@ -38,7 +39,7 @@ def nearest_training(
     :returns: two arrays of shape (M, k); None where the embedding knows no such split.
     """
     try:
-        neighbours, cosines = _arrays(folder / SPLITS / split)
+        neighbours, cosines = _arrays(folder, f"{SPLITS}/{split}")
     except FileNotFoundError:
         return None
     return neighbours[positions, :k].astype(np.int64), cosines[positions, :k].astype(np.float64)
@@ -81,8 +82,18 @@ def number_by_first(groups: IntArray) -> IntArray:
     return rank[inverse]
 
 
-def _arrays(folder: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    return _open(folder / "neighbours.npy"), _open(folder / "cosines.npy")
+def _arrays(folder: Path, place: str = "") -> tuple[NDArray[Any], NDArray[Any]]:
+    """Map neighbours and their cosines into memory.
+
+    :param folder: of the embedding; :param place: the folder within it that has the two files.
+    :raises InputError: when one is damaged.
+    """
+    try:
+        return _open(folder / place / "neighbours.npy"), _open(folder / place / "cosines.npy")
+    except (ValueError, EOFError) as failure:
+        raise InputError(
+            f"The embedding in {folder} is damaged ({failure}); remove that folder, and embed the texts again."
+        ) from failure
 
 
 def _open(path: Path) -> NDArray[Any]:

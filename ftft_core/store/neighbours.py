@@ -11,26 +11,10 @@ from numpy.typing import NDArray
 
 from ftft_core.errors import NotFoundError
 from ftft_core.store.connection import Connection
-from ftft_core.store.rows import fetch_first
 from ftft_core.store.suites import find_suite
 
 # What Python's str.strip takes away of ASCII, and the no-break space.
 _BLANKS = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160)"
-
-
-def training_position(connection: Connection, suite: str, example_id: str) -> int:
-    """Give the row of the training split that has this id.
-
-    :raises NotFoundError: when none has.
-    """
-    row = fetch_first(
-        connection,
-        "SELECT position FROM base.examples WHERE suite_no = ? AND split = 'train' AND example_id = ?",
-        [find_suite(connection, suite), example_id],
-    )
-    if row is None:
-        raise NotFoundError(f"The training split of suite '{suite}' has no example '{example_id}'.")
-    return int(row[0])
 
 
 def split_positions(connection: Connection, suite: str, split: str, example_ids: Sequence[str]) -> NDArray[np.int64]:
@@ -50,7 +34,8 @@ def split_positions(connection: Connection, suite: str, split: str, example_ids:
     by_id = dict(found)
     missing = [each for each in example_ids if each not in by_id]
     if missing:
-        raise NotFoundError(f"Split '{split}' of suite '{suite}' has no example '{missing[0]}'.")
+        what = "The training split" if split == "train" else f"Split '{split}'"
+        raise NotFoundError(f"{what} of suite '{suite}' has no example '{missing[0]}'.")
     return np.array([by_id[each] for each in example_ids], dtype=np.int64)
 
 

@@ -141,10 +141,12 @@ def examples_markup(rows: pd.DataFrame, names: tuple[str, str], suite: str, near
     head = ["", "text", "gold", *(["group"] if has_groups else [])]
     heads = "".join(f"<th>{name}</th>" for name in head)
     heads += f'<th style="color: {a}">{html.escape(names[0])}</th><th style="color: {b}">{html.escape(names[1])}</th>'
-    lines = []
+    lines, run = [], run_with_map(suite)
     for row in rows.to_dict("records"):
         cells = f'<td class="id">{html.escape(str(row["example_id"]))}</td>'
-        cells += f"<td>{_text_cell(row, suite, nearest or {})}</td><td><bdi>{html.escape(str(row['label']))}</bdi></td>"
+        cells += (
+            f"<td>{_text_cell(row, suite, run, nearest or {})}</td><td><bdi>{html.escape(str(row['label']))}</bdi></td>"
+        )
         if has_groups:
             cells += f"<td><bdi>{html.escape(str(row['group'] or ''))}</bdi></td>"
         cells += _prediction_cell(row, "first", a) + _prediction_cell(row, "second", b)
@@ -155,7 +157,7 @@ def examples_markup(rows: pd.DataFrame, names: tuple[str, str], suite: str, near
     )
 
 
-def _text_cell(row: dict[str, Any], suite: str, nearest: Nearest) -> str:
+def _text_cell(row: dict[str, Any], suite: str, run: str | None, nearest: Nearest) -> str:
     texts = [row["text"], row["text_pair"]]
     shown = "".join(
         f'<div class="text"><bdi>{html.escape(_cut(str(text)))}</bdi></div>' for text in texts if isinstance(text, str)
@@ -164,7 +166,7 @@ def _text_cell(row: dict[str, Any], suite: str, nearest: Nearest) -> str:
     if not isinstance(training_id, str):
         training_id, cosine = nearest.get(str(row["example_id"]), (None, 0.0))
         said = f"the nearest training example on the map (cosine {cosine:.2f})"
-    if training_id is None or (run := run_with_map(suite)) is None:
+    if training_id is None or run is None:
         return shown
     address = urlencode({"suite": suite, "run": run, "example": training_id})
     return f'{shown}<a href="./?{html.escape(address)}" target="_self">{said}</a>'

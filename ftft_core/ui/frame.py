@@ -52,8 +52,6 @@ FENCE = "~" * 40
 START = "data_map"
 """Stands at the app's bare address."""
 
-ACTIVE = ("queued", "running")
-
 
 @dataclass(frozen=True)
 class Chosen:

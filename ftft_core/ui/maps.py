@@ -20,6 +20,7 @@ from ftft_core.errors import FTFTError
 from ftft_core.figures import DrawnMap, MapColours, MapPlaces, Window, map_colours, map_places
 from ftft_core.figures.sampling import MAX_DRAWN_POINTS
 from ftft_core.figures.themes import MAX_LABEL_COLOURS
+from ftft_core.run_folder import ENDED
 from ftft_core.selection import (
     BoxCondition,
     LabelCondition,
@@ -29,7 +30,7 @@ from ftft_core.selection import (
     ThresholdCondition,
 )
 from ftft_core.ui import map_reads, reads
-from ftft_core.ui.frame import ACTIVE, chosen, num_counted_epochs, say, show_error, theme
+from ftft_core.ui.frame import chosen, num_counted_epochs, say, show_error, theme
 from ftft_core.ui.gestures import (
     with_clicked,
     with_membership,
@@ -113,7 +114,7 @@ def draw_maps() -> Seen:
 
 def _doubts(run: dict[str, Any]) -> tuple[str, ...]:
     """Return why the whole map of a run that has ended tells little; early epochs do, and that is no fault."""
-    if run["status"] in ACTIVE:
+    if run["status"] not in ENDED:
         return ()
     return map_reads.doubts(run, map_reads.map_frame(run, epochs=None))
 

@@ -96,12 +96,11 @@ class Neighbours(Suites, Runs):
         :returns: example_id, position, cosine (in [-1, 1], higher is nearer), label.
         :raises NotFoundError: when there is no such example, or the texts were not embedded yet.
         """
-        if not 1 <= k <= NUM_NEIGHBOURS:
-            raise InputError(f"k: received {k}; allowed is 1 to {NUM_NEIGHBOURS}, as many as are kept.")
+        _check_k(k)
         about = self._newest(suite, model)
         with self.database.reading() as connection:
             if isinstance(example, str):
-                position = neighbour_store.training_position(connection, suite, example)
+                position = int(neighbour_store.split_positions(connection, suite, TRAIN, [example])[0])
             else:
                 position = int(example)
             if not 0 <= position < about["num_examples"]:
@@ -127,8 +126,7 @@ class Neighbours(Suites, Runs):
             [-1, 1], higher is nearer) and label of the training example.
         :raises NotFoundError: when there is no such split or example, or its texts were not embedded yet.
         """
-        if not 1 <= k <= NUM_NEIGHBOURS:
-            raise InputError(f"k: received {k}; allowed is 1 to {NUM_NEIGHBOURS}, as many as are kept.")
+        _check_k(k)
         splits = [name for name in self.suite_splits(suite)["split"] if name != TRAIN]
         if split not in splits:
             raise NotFoundError(unknown("split", split, splits))
@@ -222,6 +220,11 @@ class Neighbours(Suites, Runs):
                 return RUN_PREFIX + run_store.find_run(connection, model.removeprefix(RUN_PREFIX))[1]
         path = Path(model).expanduser()
         return str(path.resolve()) if model not in PACKAGED_MODELS and path.is_dir() else model
+
+
+def _check_k(k: int) -> None:
+    if not 1 <= k <= NUM_NEIGHBOURS:
+        raise InputError(f"k: received {k}; allowed is 1 to {NUM_NEIGHBOURS}, as many as are kept.")
 
 
 def _checked(positions: IntArray, num_examples: int, suite: str) -> NDArray[np.int64]:
