@@ -165,17 +165,14 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_files(tmp_path: Path, stag
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_an_embedding_of_an_older_version_is_completed(tmp_path: Path) -> None:
+def test_an_embedding_that_lacks_files_is_completed(tmp_path: Path) -> None:
     suite = write_suite(make_suite("s", TEXTS), tmp_path / "suite")
     folder = NeighboursFolder(suite)
     folder.path.mkdir()
     embedding = folder.embedding("minilm", locate(suite, "minilm"), 32)
     build_in(suite, embedding)
     assert folder.is_complete(embedding)
-    # As it was before there were neighbours of other splits.
-    shutil.rmtree(embedding / "splits")
-    about = json.loads((embedding / "about.json").read_text(encoding="utf-8"))
-    (embedding / "about.json").write_text(json.dumps({**about, "format": 1}), encoding="utf-8")
+    shutil.rmtree(embedding / "splits")  # as it was before there were neighbours of other splits
     assert not folder.is_complete(embedding)
     assert nearest_training(embedding, "dev", np.array([0]), 1) is None
     said = build_in(suite, embedding)

@@ -29,13 +29,14 @@ import psutil
 from ftft_core.errors import InputError, NotFoundError, one_of
 from ftft_core.modeling.checkpoints import locate_model
 from ftft_core.run_folder import read_json, write_json
+from ftft_core.suites import TRAIN, split_names
 
 NUM_NEIGHBOURS = 10
 MAX_LENGTH = 128
 """Tokens that are read of a text or a pair, unless more or fewer are asked for."""
 
 SPLITS = "splits"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 1
 RUN_PREFIX = "run:"
 
 _STOPPED = "the process ended without a word (killed, out of memory, or power loss); start it again to go on"
@@ -86,14 +87,15 @@ class NeighboursFolder:
     def embedding(self, model: str, location: str, max_length: int) -> Path:
         """Give the folder of one embedding; another one if the files of a local model changed."""
         stem = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(model).name)[-40:].strip("-.") or "model"
-        # 1: the layout of what costs most. An embedding of an older format is completed, not made again.
-        facts = [1, NUM_NEIGHBOURS, model, max_length, _stamp(location)]
+        facts = [FORMAT_VERSION, NUM_NEIGHBOURS, model, max_length, _stamp(location)]
         return self.path / f"{stem}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}"
 
     def is_complete(self, embedding: Path) -> bool:
-        """Whether an embedding has all that this version makes."""
-        about = embedding / "about.json"
-        return about.exists() and int(read_json(about)["format"]) >= FORMAT_VERSION
+        """Whether an embedding has all its files; one that lacks some is completed, not made again."""
+        others = [name for name in split_names(self.suite_folder) if name != TRAIN]
+        found = [embedding, *(embedding / SPLITS / name for name in others)]
+        files = [folder / name for folder in found for name in ("neighbours.npy", "cosines.npy")]
+        return all(file.exists() for file in (embedding / "about.json", embedding / "embeddings.npy", *files))
 
     def finished(self, model: str | None = None) -> list[dict[str, Any]]:
         """Give what is said `about` each whole embedding, and its `folder`; the one that was made last is last."""
