@@ -44,6 +44,15 @@ def test_a_correlation_is_corrected_for_the_noise_of_both():
     assert row["corrected_correlation"] == pytest.approx(raw / np.sqrt(of(MAPS, "m0", "m1") * of(MAPS, "s0", "s1")))
     assert row["corrected_correlation"] == pytest.approx(1, abs=0.15)  # one truth behind all of them
     assert row["cost_share"] == 0.25
+    assert not row["corrected_is_unsure"]
+
+
+def test_a_correction_by_hardly_any_reliability_is_unsure():
+    maps = {**MAPS, "s1": map_like(TRUTH, 3, 9)}
+    assert 0 < of(maps, "s0", "s1") < 0.3
+    advice = advise(maps, ["m0", "m1"], {"small": ["s0", "s1"], "one": ["s0"]}, {}, seeds=SEEDS)
+    unsure = advice.references.set_index("reference")["corrected_is_unsure"]
+    assert unsure.to_dict() == {"small": True, "one": False}, "without a second seed nothing is corrected"
 
 
 def test_reliabilities_by_hand():

@@ -229,6 +229,8 @@ def test_the_command_prints_what_it_printed_and_more(made: Workspace, capsys: py
     assert code == 0
     assert "Rank correlation" in out
     assert "How far a map can be trusted" in out
+    unsure = [row["reference"] for row in document["references"] if row["corrected_is_unsure"]]
+    assert (f"corrected: unsure for {', '.join(unsure)}, " in out) == bool(unsure)
 
 
 def test_the_command_averages_and_estimates(

@@ -11,7 +11,7 @@ import pandas as pd
 from ftft_core.cli.app import Settings, cli, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text, say, write_frame
 from ftft_core.cli.subsets import print_subset
-from ftft_core.comparison import SCORE_ENDS
+from ftft_core.comparison import SCORE_ENDS, UNSURE
 from ftft_core.errors import InputError, unknown
 from ftft_core.workspace import ProbeReport, TransferReport, Workspace
 
@@ -162,6 +162,10 @@ def _print(report: TransferReport) -> None:
         print_text("")
         _print_frame(report.advice.references.rename(columns=_TABLES), list(_TABLES.values()),
                      f"References for {report.main.name}")  # fmt: skip
+        table = report.advice.references
+        if unsure := list(table.loc[table["corrected_is_unsure"], "reference"]):
+            print_text(f"corrected: unsure for {', '.join(unsure)}, where two seeds of one model correlate by under "
+                       f"{UNSURE:.2f}.")  # fmt: skip
     print_text("")
     names = ["group", "num_runs", "reliability_of_one", "reliability_of_average", "runs_needed"]
     _print_frame(report.reliabilities, names, "How far a map can be trusted")

@@ -3,7 +3,7 @@
 Pure functions over what the store hands in; no database, no torch.
 """
 
-from ftft_core.comparison.advising import Advice, advise, by_score, grid, judge, reliabilities
+from ftft_core.comparison.advising import UNSURE, Advice, advise, by_score, grid, judge, reliabilities
 from ftft_core.comparison.averaging import (
     average_maps,
     compare_averages,
@@ -32,6 +32,7 @@ __all__ = [
     "CORRELATED_SCORES",
     "ROW_COLUMNS",
     "SCORE_ENDS",
+    "UNSURE",
     "Advice",
     "Candidate",
     "ComparedSplit",

@@ -26,12 +26,16 @@ OF_THE_UNSURE = ("variability", "threshold_closeness", "entropy", "aleatoric", "
 NOISY = 0.5
 """Reliability of a single run's map below which more of it is noise than not."""
 
+UNSURE = 0.3
+"""Two seeds of one model that correlate by less say so little that what is divided by it is no number to build on."""
+
 Seeds = Mapping[str, int | None]
 """Run -> seed; unknown ones count as different."""
 
 REFERENCE_COLUMNS = (
     *("reference", "num_runs", "cost", "cost_share", "overlap", "share_of_ceiling", "correlation"),
-    *("corrected_correlation", "easy_share", "never_learnt_share", "easy_for_main", "same_seed", "good_enough"),
+    *("corrected_correlation", "corrected_is_unsure", "easy_share", "never_learnt_share", "easy_for_main"),
+    *("same_seed", "good_enough"),
 )
 
 
@@ -50,10 +54,11 @@ class Advice:
 
     `overlap` and `correlation` (of the score, Spearman) are means over pairs of one of its runs and one of the main
     model's, `corrected_correlation` what the latter would be without noise in either (NaN unless both have two
-    seeds), `share_of_ceiling` is the overlap between chance (0) and the mean of the main model's own seeds (1),
-    `cost_share` is of the main model's run. `easy_share` and `never_learnt_share` are of its ambiguous set, by its own
-    map; `easy_for_main` by the main model's. `same_seed` says that only runs of the same seed could be compared.
-    `good_enough` is None where no ceiling is known.
+    seeds; `corrected_is_unsure` where two seeds of either correlate by under `UNSURE`), `share_of_ceiling` is the
+    overlap between chance (0) and the mean of the main model's own seeds (1), `cost_share` is of the main model's run.
+    `easy_share` and `never_learnt_share` are of its ambiguous set, by its own map; `easy_for_main` by the main
+    model's. `same_seed` says that only runs of the same seed could be compared. `good_enough` is None where no ceiling
+    is known.
     """
 
     sentences: tuple[str, ...]
@@ -125,7 +130,8 @@ def judge(
         with_main, same_seed = pairs.apart(runs, main_runs)
         overlap = float(np.mean([pairs.overlap[each] for each in with_main] or [1.0]))
         correlation = float(np.mean([pairs.correlation[each] for each in with_main] or [1.0]))
-        cost = costs.get(name)
+        cost, reliability = costs.get(name), pairs.within(runs)
+        corrected = corrected_correlation(correlation, reliability, main_reliability)
         rows.append(
             {
                 "reference": name,
@@ -135,7 +141,8 @@ def judge(
                 "overlap": overlap,
                 "share_of_ceiling": (overlap - chance) / (middle - chance) if middle and middle > chance else None,
                 "correlation": correlation,
-                "corrected_correlation": corrected_correlation(correlation, pairs.within(runs), main_reliability),
+                "corrected_correlation": corrected,
+                "corrected_is_unsure": bool(pd.notna(corrected) and min(reliability, main_reliability) < UNSURE),
                 "easy_share": float(sets.loc[list(runs), "easy_share"].mean()),
                 "never_learnt_share": float(sets.loc[list(runs), "never_learnt_share"].mean()),
                 "easy_for_main": pairs.easy_for(runs, main_runs),

@@ -104,11 +104,11 @@ def _draw_page(
     if rows.empty:
         st.html('<div class="ftft-quiet">No example is so.</div>')
         return
-    nearest = _nearest(report.suite, pair.split, rows)
-    st.html(examples_markup(rows, names, report.suite, nearest))
+    nearest, run = _nearest(report.suite, pair.split, rows), run_with_map(report.suite)
+    st.html(examples_markup(rows, names, report.suite, run, nearest))
     if rows["text"].isna().all():
         say(NO_TEXTS)
-    elif not nearest and rows["training_id"].isna().all() and run_with_map(report.suite) is not None:
+    elif not nearest and rows["training_id"].isna().all() and run is not None:
         with suppress(FTFTError):  # The texts that it takes are gone.
             draw_embedding(report.suite, reads.open_workspace().embedding_state(report.suite), NO_PLACE)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -131,9 +131,12 @@ def _nearest(suite: str, split: str, rows: pd.DataFrame) -> Nearest:
     return {row["for_example_id"]: (row["example_id"], row["cosine"]) for row in found.to_dict("records")}
 
 
-def examples_markup(rows: pd.DataFrame, names: tuple[str, str], suite: str, nearest: Nearest | None = None) -> str:
+def examples_markup(
+    rows: pd.DataFrame, names: tuple[str, str], suite: str, run: str | None = None, nearest: Nearest | None = None
+) -> str:
     """Return the examples as a table; every text as it is.
 
+    :param run: the run on whose map the training examples are that they lead to; without one, none is a link.
     :param nearest: the training examples that some of them lead to.
     """
     a, b = side_colours(theme())
@@ -141,7 +144,7 @@ def examples_markup(rows: pd.DataFrame, names: tuple[str, str], suite: str, near
     head = ["", "text", "gold", *(["group"] if has_groups else [])]
     heads = "".join(f"<th>{name}</th>" for name in head)
     heads += f'<th style="color: {a}">{html.escape(names[0])}</th><th style="color: {b}">{html.escape(names[1])}</th>'
-    lines, run = [], run_with_map(suite)
+    lines = []
     for row in rows.to_dict("records"):
         cells = f'<td class="id">{html.escape(str(row["example_id"]))}</td>'
         cells += (

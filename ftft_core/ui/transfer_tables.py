@@ -11,13 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from ftft_core.comparison import Candidate, to_records
+from ftft_core.comparison import UNSURE, Candidate, to_records
 from ftft_core.comparison.tables import MISSING
 from ftft_core.ui.frame import duration_words
 from ftft_core.workspace import ProbeReport, TransferReport
-
-NOISY = 0.3
-"""Two seeds of one model that correlate by less say so little that what is divided by it is no number to build on."""
 
 MAX_SCORE_COLUMNS = 4
 
@@ -52,7 +49,7 @@ def references_table(report: TransferReport) -> str:
         ("overlap", "of its set with the main model's, Jaccard; mean over pairs of different seeds", True),
         ("of ceiling", "the overlap between chance (0 %) and two seeds of the main model (100 %)", True),
         ("correlation", f"of {report.score}, Spearman; corrected for the noise of both: as it would be between maps "
-                        f"averaged over endless seeds; unsure where two seeds of one correlate by under {NOISY:.2f}",
+                        f"averaged over endless seeds; unsure where two seeds of one correlate by under {UNSURE:.2f}",
          True),
         ("found easy", "share of its set among as many examples that it is surest of; a third by chance, were the set "
                        "a random third", True),
@@ -60,18 +57,16 @@ def references_table(report: TransferReport) -> str:
         ("easy for main", "share of its set that the main model is surest of", True),
         ("good enough", "at least as near to the main model as the main model's own seeds are to each other", False),
     ]  # fmt: skip
-    of_one = dict(zip(report.reliabilities["group"], report.reliabilities["reliability_of_one"], strict=True))
     body = []
     for row in to_records(report.advice.references):
         marked = row["reference"] == report.advice.chosen
         star = "*" * bool(row["same_seed"])
-        is_noisy = min(of_one[row["reference"]], of_one[report.main.name]) < NOISY
         cells = [
             _named(by_name[row["reference"]]),
             _cost(row["cost"], row["cost_share"], by_name[row["reference"]].seconds),
             f"{_two(row['overlap'])}{star}",
             _percent(row["share_of_ceiling"]),
-            _two(row["correlation"]) + _below(_corrected_words(row["corrected_correlation"], is_noisy)),
+            _two(row["correlation"]) + _below(_corrected_words(row)),
             _percent(row["easy_share"]),
             _percent(row["never_learnt_share"]),
             _percent(row["easy_for_main"]),
@@ -85,8 +80,10 @@ def references_table(report: TransferReport) -> str:
     return _table(head, body, small)
 
 
-def _corrected_words(corrected: float | None, is_noisy: bool) -> str:
-    return MISSING if corrected is None else f"{_two(corrected)} corrected{', unsure' if is_noisy else ''}"
+def _corrected_words(row: Mapping[str, Any]) -> str:
+    corrected = row["corrected_correlation"]
+    unsure = ", unsure" if row["corrected_is_unsure"] else ""
+    return MISSING if corrected is None else f"{_two(corrected)} corrected{unsure}"
 
 
 def reliability_table(report: TransferReport) -> str:
