@@ -1,10 +1,10 @@
-# What a stranger would guess: `make run`, `make test`; also setup, lint, bench, clean.
+# What a stranger would guess: `make run`, `make test`; also test-all, setup, lint, bench, clean.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test setup lint format bench results screenshots clean
+.PHONY: run test test-all setup lint format bench results screenshots clean
 
 run: $(VENV)/.installed  ## Set everything up, do the main job on the sample suite, and serve the app
 	$(BIN)/ftft demo
@@ -13,8 +13,13 @@ run: $(VENV)/.installed  ## Set everything up, do the main job on the sample sui
 # One more than there are processors, up to four: a quarter of a test's time is waiting for a browser or a training.
 TESTERS = $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count() + 1, 4))')
 
-test: $(VENV)/.installed-dev  ## Set everything up, and run all tests
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
+
+test: $(VENV)/.installed-dev  ## Set everything up, and run the tests
+	$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/.installed-dev  ## The same, and those that take minutes each: the README's tour, kills, long stories
+	$(PYTEST)
 
 setup: $(VENV)/.installed-dev  ## Make the virtual environment with everything
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,25 +41,28 @@ def modules() -> Iterator[tuple[str, Path]]:
     yield from (("pages", path) for path in sorted((ROOT / "pages").glob("*.py")))
 
 
-def imports(path: Path, *, also_for_types: bool) -> Iterator[tuple[str, int]]:
+@cache
+def imports(path: Path, *, also_for_types: bool) -> list[tuple[str, int]]:
     """Absolute names that a module imports, wherever in it, and their lines."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    nodes = list(ast.walk(tree))
     for_types = {
         inner
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    found = []
+    for node in nodes:
         if node in for_types and not also_for_types:
             continue
         if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
+            found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative imports hide which room is meant"
             assert node.module is not None
-            for alias in node.names:
-                yield f"{node.module}.{alias.name}", node.lineno
+            found += [(f"{node.module}.{alias.name}", node.lineno) for alias in node.names]
+    return found
 
 
 def test_every_room_is_on_the_list() -> None:

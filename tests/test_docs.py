@@ -19,6 +19,7 @@ BASH_BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
 DOCUMENTS = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+@pytest.mark.slow
 def test_the_tour_of_the_readme_runs(bare: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lines are plain commands, and run in this process, for which nothing has to be loaded again."""
     tour = next(block for block in BASH_BLOCKS if "ftft suite add" in block)
@@ -46,7 +47,7 @@ def test_the_first_block_names_targets_that_the_makefile_has() -> None:
     targets = re.findall(r"^make (\S+)", BASH_BLOCKS[0], flags=re.MULTILINE)
     assert targets == ["run", "test"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in (*targets, "setup", "lint", "bench"):
+    for target in (*targets, "test-all", "setup", "lint", "bench"):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 

@@ -303,6 +303,7 @@ def test_a_plan_needs_its_suite_and_models(instant: Instant, tmp_path: Path) -> 
 # -- the real thing ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_stopped_experiment_goes_on_and_its_costs_match(bare: CommandLine, tmp_path: Path, tiny_model: Path) -> None:
     folder = tmp_path / "workspace"
     workspace = Workspace(folder)

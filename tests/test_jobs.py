@@ -99,6 +99,7 @@ def test_runs_are_worked_off_in_order_and_can_be_stopped_resumed_and_removed(
     wait_until(lambda: not training.workers(), "the worker has nothing more to do and ends")
 
 
+@pytest.mark.slow
 def test_killed_processes_lose_at_most_what_was_under_way(training: Training) -> None:
     workspace = training.workspace
     training.submit("long", 800)

@@ -16,6 +16,8 @@ from ftft_core.jobs import ends
 from tests.conftest import CommandLine, environment
 from tests.queued_runs import DEADLINE_SECONDS, Training, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def training(tmp_path: Path, tiny_model: Path) -> Iterator[Training]:

@@ -28,6 +28,8 @@ from ftft_core.workspace import Workspace
 from tests.conftest import ROOT, environment, write_suite_files
 from tests.ui_workspace import NUM_EPOCHS, NUM_TRAIN, leave_dynamics, leave_predictions, make_workspace, queue
 
+pytestmark = pytest.mark.slow
+
 NUM_KILLS = int(os.environ.get("FTFT_KILLS", "6"))
 NUM_LISTINGS = int(os.environ.get("FTFT_KILLS", "3"))
 SEED = int(os.environ.get("FTFT_KILLS_SEED", "0"))

@@ -246,6 +246,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_killed_warm_up_leaves_no_trace_and_can_be_made_again(fresh: Workspace, tiny_model: Path) -> None:
     asked = config(tiny_model)
     plan_folder = fresh.folder / "plans"

@@ -146,6 +146,7 @@ def test_a_checkpoint_of_other_processes_is_refused(runs: Runs) -> None:
         fit(setup, stop_requested=never)
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_resumed_to_the_same_bits(tmp_path: Path, tiny_model: Path) -> None:
     runs = Runs(tmp_path, write_suite_files(tmp_path / "suite"), tiny_model)
     budget = {"epochs": 12}

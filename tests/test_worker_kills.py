@@ -22,6 +22,8 @@ import pytest
 from ftft_core.run_folder import child_environment
 from tests.queued_runs import DEADLINE_SECONDS, Training, wait_until
 
+pytestmark = pytest.mark.slow
+
 NUM_KILLS = int(os.environ.get("FTFT_KILLS", "3"))
 LATEST_SECONDS = 3.0
 STEPS = 100

@@ -34,6 +34,8 @@ from tests.conftest import ROOT, environment, write_suite_files
 from tests.planning_workspace import config, measure_here
 from tests.ui_workspace import leave_dynamics, leave_predictions, make_workspace, queue
 
+pytestmark = pytest.mark.slow
+
 NUM_KILLS = int(os.environ.get("FTFT_KILLS", "1"))
 NUM_STARTS = max(1, NUM_KILLS // 4)
 """A run that outlives the app takes longer than a click."""

@@ -68,6 +68,7 @@ def choose(tab, name, option, value):
     rest(tab)
 
 
+@pytest.mark.slow
 def test_small_and_dark_it_fits_and_its_words_can_be_read(open_page):
     tab = open_page("&split=checks", size=(1280, 720), theme="dark")
     assert fits(tab)

@@ -106,6 +106,7 @@ def test_two_people_do_not_disturb_each_other_and_what_both_save_is_there(open_m
     assert mine.count() == count
 
 
+@pytest.mark.slow
 def test_a_second_map_lights_up_with_the_first_and_selects_in_it(open_map, app):
     here, there = (app.workspace.data_map(name) for name in ("pair-run", "pair-again"))
     tab = open_map("run=pair-run")
@@ -133,6 +134,7 @@ def test_a_second_map_lights_up_with_the_first_and_selects_in_it(open_map, app):
     assert abs(tab.count() - int(both.sum())) <= 6
 
 
+@pytest.mark.slow
 def test_a_map_of_half_the_examples_lights_up_with_those_it_has(open_map):
     tab = open_map("run=pair-run")
     query = query_of(tab)
@@ -147,6 +149,7 @@ def test_a_map_of_half_the_examples_lights_up_with_those_it_has(open_map):
     beside.wait_map(1, selected=60)
 
 
+@pytest.mark.slow
 def test_the_slider_shows_earlier_epochs_and_play_walks_to_the_last(open_map, app):
     tab = open_map()
     slider = tab.map().get_by_label("Epochs counted")
@@ -162,6 +165,7 @@ def test_the_slider_shows_earlier_epochs_and_play_walks_to_the_last(open_map, ap
     assert "epochs=" not in query_of(tab)
 
 
+@pytest.mark.slow
 def test_another_page_and_back_keeps_what_was_selected(open_map):
     tab = open_map()
     tab.lasso(SQUARE)
@@ -174,6 +178,7 @@ def test_another_page_and_back_keeps_what_was_selected(open_map):
     tab.wait_chips("lasso")
 
 
+@pytest.mark.slow
 def test_each_run_keeps_its_own_selection(open_map):
     tab = open_map()
     tab.filter("confidence < 0.4")

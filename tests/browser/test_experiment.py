@@ -18,6 +18,8 @@ from tests.conftest import write_suite_files
 from tests.holding import holding
 from tests.planning_workspace import config, measure_here
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """\
 suite: reviews
 main_model: {{model: {model}, layers: 2}}
