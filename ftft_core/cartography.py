@@ -25,8 +25,17 @@ from ftft_core.errors import InputError, unknown
 ROWS_AT_ONCE = 16_384
 """Examples that are scored together: small enough for their temporaries to stay in the processor's cache."""
 
+NEAR_IN_TIME = 200
+"""Examples before and after one that say how far the model was when it saw it; fewer in short epochs."""
+
+MOST_OF_AN_EPOCH = 1 / 16
+"""Share of an epoch's batches that at most count as near before, and after."""
+
 HARDLY_VARIES = 0.05
 """Variability under which an example counts as one that no epoch changed; at most 0.5 is possible."""
+
+MUCH_MOVED = 1 / 3
+"""Share of the most variable third that is in it for when it was seen, from which a map shows much of that."""
 
 HARDLY_LEARNT = 0.1
 """A model that is spared less than this share of the errors of a constant guess has not learnt the labels."""
@@ -57,6 +66,14 @@ SCORES: dict[str, Score] = {
             "Swayamdipta et al. 2020, section 2",
             0,
             0.5,
+        ),
+        Score(
+            "adjusted_variability",
+            "standard deviation of p_e - m_e (ddof 0); m_e: mean p_e of examples seen at about the same time",
+            "ambiguous, whenever it was seen",
+            "docs/method.md, after Swayamdipta et al. 2020",
+            0,
+            1,
         ),
         Score("correctness", "share of epochs with argmax z = y", "easy", "Swayamdipta et al. 2020, section 2", 0, 1),
         Score(
@@ -115,6 +132,7 @@ DATA_MAP_COLUMNS = (
     "first_learnt_epoch",
     "prediction_flips",
     "label_quality",
+    "adjusted_variability",
 )
 
 
@@ -140,7 +158,8 @@ def compute_data_map(dynamics: TrainingDynamics, *, epochs: int | None = None) -
     counted = dynamics.counted(epochs)
     is_whole = len(counted) == dynamics.num_epochs
     logits = dynamics.logits if is_whole else dynamics.logits[counted]
-    columns = compute_scores(logits, dynamics.labels, epochs=counted)
+    steps = None if dynamics.steps is None else dynamics.steps[counted]
+    columns = compute_scores(logits, dynamics.labels, epochs=counted, steps=steps)
     names = np.array(dynamics.label_names, dtype=object)
     frame = pd.DataFrame(
         {
@@ -156,10 +175,11 @@ def compute_data_map(dynamics: TrainingDynamics, *, epochs: int | None = None) -
 
 
 def map_doubts(data_map: pd.DataFrame) -> tuple[str, ...]:
-    """Say why a data map tells little: its model did not learn the labels, or hardly changed from epoch to epoch.
+    """Say why a data map tells little: its model did not learn the labels, or hardly changed from epoch to epoch, or
+    what varies in it is when examples were seen.
 
     :param data_map: with the columns of `compute_data_map`, or those of a map frame.
-    :returns: a sentence or two, each with what to do; empty for a map that can be used, or has no examples.
+    :returns: a few sentences, each with what to do; empty for a map that can be used, or has no examples.
     """
     if data_map.empty:
         return ()
@@ -182,27 +202,87 @@ def map_doubts(data_map: pd.DataFrame) -> tuple[str, ...]:
             "examples, so that those it ranks highest are hardly ambiguous. A lower learning rate, where it "
             "learnt all at once, or a higher one, where it learnt nothing, spreads them."
         )
+    elif (moved := _moved_by_order(data_map)) > MUCH_MOVED:
+        found.append(
+            f"Variability shows when examples were seen as well as what they are: {100 * moved:.0f} % of the most "
+            "variable third are in it for that alone. Adjusted variability leaves it out; two seeds agree far better "
+            "on it."
+        )
     return tuple(found)
 
 
-def compute_scores(logits: npt.NDArray[np.float32], labels: IntArray, *, epochs: IntArray) -> dict[str, Array]:
+def _moved_by_order(data_map: pd.DataFrame) -> float:
+    """Share of the most variable third that is not in it by adjusted variability; 0 where that is not known."""
+    if "adjusted_variability" not in data_map or data_map["adjusted_variability"].isna().any():
+        return 0.0
+    size = round(len(data_map) / 3)
+    if size == 0:
+        return 0.0
+    tops = [
+        set(np.argsort(-data_map[name].to_numpy(dtype=np.float64), kind="stable")[:size])
+        for name in ("variability", "adjusted_variability")
+    ]
+    return 1 - len(tops[0] & tops[1]) / size
+
+
+def compute_scores(
+    logits: npt.NDArray[np.float32], labels: IntArray, *, epochs: IntArray, steps: IntArray | None = None
+) -> dict[str, Array]:
     """Scores of every example as arrays (N,), without names: what `compute_data_map` makes its frame of.
 
     :param logits: (epochs, N, classes) of the counted epochs alone.
     :param labels: (N,) index of the gold label.
     :param epochs: (epochs,) the numbers of those epochs in the run.
+    :param steps: (epochs, N) batch of its epoch in which each example was seen, as `TrainingDynamics.steps`.
     :returns: every score of `SCORES`, `correct_epochs`, `never_learnt`, and `predicted`: the index of the predicted
-        label. `first_learnt_epoch` means nothing where `never_learnt` is true.
+        label. `first_learnt_epoch` means nothing where `never_learnt` is true; `adjusted_variability` is NaN
+        throughout where `steps` is not known.
     """
     num_examples = logits.shape[1]
     columns: dict[str, Array] = {}
+    gold = np.empty(logits.shape[:2])
     for rows in _pieces(num_examples):
-        for name, values in _score_rows(logits[:, rows], labels[rows], epochs).items():
+        for name, values in _score_rows(logits[:, rows], labels[rows], epochs, gold[:, rows]).items():
             if name not in columns:
                 columns[name] = np.empty(num_examples, dtype=values.dtype)
             columns[name][rows] = values
     columns["never_learnt"] = columns["correct_epochs"] == 0
+    columns["adjusted_variability"] = _adjusted_variability(gold, steps)
     return columns
+
+
+def _adjusted_variability(gold: Array, steps: IntArray | None) -> Array:
+    """Variability (N,) without what comes of an epoch's order; NaN where the order of an epoch is not known.
+
+    Early in an epoch a model knows less. An example that was met early in the first epoch and late in the last seems
+    to vary most, whatever it is, so that a map by plain variability shows the order of the examples. What the model
+    gives to the examples of the same moment is therefore taken off first.
+
+    :param gold: (epochs, N) gold probabilities; changed in place.
+    """
+    if steps is None or (steps < 0).any():
+        return np.full(gold.shape[1], np.nan)
+    for epoch, batches in zip(gold, steps, strict=True):
+        epoch -= _mean_nearby(epoch, batches)
+    return np.asarray(gold.std(axis=0))
+
+
+def _mean_nearby(values: Array, batches: IntArray) -> Array:
+    """Mean (N,) of the values of the examples of an epoch that were seen at about the same time as each.
+
+    :param values: (N,); :param batches: (N,) batch of the epoch in which each was seen.
+    """
+    counts = np.bincount(batches)
+    sums = np.bincount(batches, weights=values)
+    num_batches = len(counts)
+    wanted = int(np.ceil(NEAR_IN_TIME * num_batches / len(values)))
+    reach = max(1, min(wanted, round(num_batches * MOST_OF_AN_EPOCH)))
+    first = np.maximum(np.arange(num_batches) - reach, 0)
+    behind = np.minimum(np.arange(num_batches) + reach + 1, num_batches)
+    summed, counted = (np.concatenate([[0], np.cumsum(each)]) for each in (sums, counts))
+    near = counted[behind] - counted[first]
+    means = (summed[behind] - summed[first]) / np.maximum(near, 1)  # A batch of examples seen before counts none.
+    return np.asarray(means[batches])
 
 
 def gold_probabilities(logits: npt.NDArray[np.float32], labels: IntArray) -> npt.NDArray[np.float32]:
@@ -272,11 +352,12 @@ def _largest(values: Array) -> tuple[Array, Array]:
     return largest, place
 
 
-def _score_rows(logits: npt.NDArray[np.float32], labels: IntArray, counted: IntArray) -> dict[str, Array]:
-    """Scores of some rows; each array is (rows,)."""
+def _score_rows(
+    logits: npt.NDArray[np.float32], labels: IntArray, counted: IntArray, gold_probability: Array
+) -> dict[str, Array]:
+    """Scores of some rows; each array is (rows,). Their gold probabilities (epochs, rows) go into the last array."""
     num_epochs, num_rows, num_classes = logits.shape
     places = _gold_first(labels, num_classes)
-    gold_probability = np.empty((num_epochs, num_rows))
     predicted = np.empty((num_epochs, num_rows), dtype=np.int32)  # 0 is the gold class, k + 1 the k-th other one
     mean = np.zeros((num_classes, num_rows))
     sums = {name: np.zeros(num_rows) for name in ("aum", "el2n", "loss", "entropy", "aleatoric")}

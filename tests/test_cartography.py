@@ -4,7 +4,15 @@ import math
 import numpy as np
 import pytest
 
-from ftft_core.cartography import DATA_MAP_COLUMNS, ROWS_AT_ONCE, SCORES, compute_data_map, map_doubts, score_named
+from ftft_core.cartography import (
+    DATA_MAP_COLUMNS,
+    ROWS_AT_ONCE,
+    SCORES,
+    compute_data_map,
+    gold_probabilities,
+    map_doubts,
+    score_named,
+)
 from ftft_core.dynamics import TrainingDynamics
 from ftft_core.errors import InputError
 
@@ -179,7 +187,74 @@ def test_scoring_in_pieces_changes_nothing():
     whole = compute_data_map(dynamics_of(logits, labels))
     tail = compute_data_map(dynamics_of(logits[:, ROWS_AT_ONCE:], labels[ROWS_AT_ONCE:]))
     for name in SCORES:
-        assert whole[name].tolist()[ROWS_AT_ONCE:] == tail[name].tolist()
+        assert whole[name].tail(5).equals(tail[name].set_axis(whole.index[-5:])), name
+
+
+def plain_adjusted(gold, steps, reach):
+    """The score again in plain Python: gold[e][n] and steps[e][n], the mean over batches up to `reach` away."""
+    found = []
+    for n in range(len(gold[0])):
+        rest = []
+        for values, batches in zip(gold, steps, strict=True):
+            near = [values[k] for k in range(len(values)) if abs(batches[k] - batches[n]) <= reach]
+            rest.append(values[n] - sum(near) / len(near))
+        mean = sum(rest) / len(rest)
+        found.append(math.sqrt(sum((value - mean) ** 2 for value in rest) / len(rest)))
+    return found
+
+
+@pytest.mark.parametrize(("num_examples", "batch_size", "reach"), [(120, 8, 1), (2000, 16, 8), (3000, 100, 2)])
+def test_adjusted_variability_takes_off_what_the_model_gave_at_the_same_time(num_examples, batch_size, reach):
+    generator = np.random.default_rng(5)
+    logits = generator.normal(size=(3, num_examples, 2)).astype(np.float32)
+    labels = generator.integers(0, 2, num_examples)
+    steps = np.array([generator.permutation(num_examples) // batch_size for _ in range(3)])
+    dynamics = TrainingDynamics.from_arrays(map(str, range(num_examples)), labels, logits, steps=steps)
+    gold = gold_probabilities(logits, labels)
+    shown = slice(0, 60)
+    expected = plain_adjusted(gold.tolist(), steps.tolist(), reach)
+    assert compute_data_map(dynamics)["adjusted_variability"].tolist()[shown] == pytest.approx(
+        expected[shown], abs=1e-6
+    )
+
+
+def test_examples_that_differ_only_in_when_they_were_seen_vary_by_it_alone():
+    num_examples, num_batches = 3000, 100
+    generator = np.random.default_rng(6)
+    steps = np.array([generator.permutation(num_examples) % num_batches for _ in range(2)])
+    learnt = np.linspace(0, 3, 2 * num_batches)  # of every example alike, batch by batch
+    margin = learnt[steps + num_batches * np.arange(2)[:, None]]
+    logits = np.stack([margin, np.zeros_like(margin)], axis=2).astype(np.float32)
+    dynamics = TrainingDynamics.from_arrays(
+        map(str, range(num_examples)), np.zeros(num_examples, int), logits, steps=steps
+    )
+    data_map = compute_data_map(dynamics)
+    assert data_map["variability"].quantile(0.9) > 0.15
+    assert data_map["adjusted_variability"].max() < 0.02
+
+
+def test_adjusted_variability_is_not_known_without_the_order_of_every_epoch():
+    dynamics = dynamics_of(np.zeros((2, 3, 2)), [0, 0, 1])
+    assert compute_data_map(dynamics)["adjusted_variability"].isna().all()
+    steps = np.array([[0, 0, 1], [-1, -1, -1]])
+    half = TrainingDynamics.from_arrays("abc", [0, 0, 1], np.zeros((2, 3, 2)), steps=steps)
+    assert compute_data_map(half)["adjusted_variability"].isna().all()
+    assert compute_data_map(half, epochs=1)["adjusted_variability"].notna().all()
+
+
+def test_a_map_of_when_examples_were_seen_says_so():
+    generator = np.random.default_rng(7)
+    num_examples, num_batches = 3000, 100
+    steps = np.array([generator.permutation(num_examples) % num_batches for _ in range(2)])
+    learnt = np.linspace(0, 4, 2 * num_batches)[steps + num_batches * np.arange(2)[:, None]]
+    margin = learnt + generator.normal(0, 0.3, (2, num_examples))
+    logits = np.stack([margin, np.zeros_like(margin)], axis=2).astype(np.float32)
+    labels = np.arange(num_examples) % 2
+    logits[:, labels == 1] = logits[:, labels == 1, ::-1]
+    ids = [str(each) for each in range(num_examples)]
+    (doubt,) = map_doubts(compute_data_map(TrainingDynamics.from_arrays(ids, labels, logits, steps=steps)))
+    assert "Variability shows when examples were seen" in doubt
+    assert map_doubts(compute_data_map(TrainingDynamics.from_arrays(ids, labels, logits))) == ()
 
 
 def test_an_unknown_score_is_told_with_the_nearest():

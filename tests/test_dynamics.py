@@ -261,3 +261,20 @@ def test_a_trainer_without_labels_or_length_is_refused(tmp_path):
     trainer.train_dataset = iter([])
     with pytest.raises(InputError, match="must have a length"):
         DynamicsCallback(trainer)
+
+
+def test_batches_are_counted_through_a_resume_and_repeats_keep_their_first():
+    recorder = DynamicsRecorder("abc", [0, 1, 0], num_classes=2)
+    recorder.record(0, [2], [[1, 0]])
+    state = recorder.state_arrays()
+    resumed = DynamicsRecorder("abc", [0, 1, 0], num_classes=2)
+    resumed.load_state_arrays(state)
+    for each in (recorder, resumed):
+        each.record(0, [2, 0], [[3, 0], [4, 0]])
+        each.record(0, [1], [[5, 0]])
+        assert each.dynamics().steps.tolist() == [[1, 2, 0]]
+        assert each.epoch_frame().steps.tolist() == [1, 2, 0]
+    old = {name: values for name, values in state.items() if name not in {"steps", "num_batches"}}
+    resumed.load_state_arrays(old)
+    resumed.record(0, [0, 1], [[3, 0], [4, 0]])
+    assert resumed.dynamics().steps.tolist() == [[-1, -1, -1]], "of the first batch it is not known"

@@ -20,7 +20,14 @@ from ftft_core.errors import InputError, unknown
 MUCH_NEVER_LEARNT = 0.25
 """Share of an ambiguous set that the run never predicted right, from which it is called undertrained."""
 
-OF_THE_UNSURE = ("variability", "threshold_closeness", "entropy", "aleatoric", "prediction_flips")
+OF_THE_UNSURE = (
+    "variability",
+    "adjusted_variability",
+    "threshold_closeness",
+    "entropy",
+    "aleatoric",
+    "prediction_flips",
+)
 """Scores whose sets should hold few examples that were never learnt; those by other scores are made of them."""
 
 NOISY = 0.5

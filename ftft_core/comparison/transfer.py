@@ -21,6 +21,7 @@ from ftft_core.selection.strategies import columns_used, score_values
 
 SCORE_ENDS = {
     "variability": "ambiguous",
+    "adjusted_variability": "top:adjusted_variability",
     "confidence": "hard",
     "correctness": "bottom:correctness",
     "forgetting_events": "forgetting",
@@ -36,7 +37,7 @@ SCORE_ENDS = {
 """Score -> the strategy that takes the end of it one trains on: ambiguous, hard or unstable examples."""
 
 CORRELATED_SCORES = tuple(SCORE_ENDS)
-"""Scores that are correlated by default: those that every example has (`first_learnt_epoch` may be null)."""
+"""Scores that are correlated by default: those that no example lacks (`first_learnt_epoch` may be null)."""
 
 MapSet = npt.NDArray[np.bool_]
 """(N,) membership of the examples of a map."""

@@ -48,6 +48,10 @@ class TrainingDynamics:
     label_names: tuple[str, ...]
     """Names of the classes, in the order of the logits."""
 
+    steps: IntArray | None = None
+    """(epochs, N) batch of the epoch, from 0, in which the model saw the example, where `seen`; -1 throughout an epoch
+    of which that is not known, None if it is of none. A model has learnt more by its later batches."""
+
     def __post_init__(self) -> None:
         problems = list(_problems(self))
         if problems:
@@ -62,6 +66,7 @@ class TrainingDynamics:
         *,
         seen: npt.ArrayLike | None = None,
         label_names: Sequence[str] | None = None,
+        steps: npt.ArrayLike | None = None,
     ) -> TrainingDynamics:
         """Make dynamics from whatever a loop of one's own has collected.
 
@@ -70,6 +75,7 @@ class TrainingDynamics:
         :param logits: (epochs, N, classes).
         :param seen: (epochs, N); every example was seen in every epoch when left out.
         :param label_names: names of the classes in the order of the logits; "0", "1", ... when left out.
+        :param steps: (epochs, N) batch of the epoch in which each example was seen; not known when left out.
         :raises InputError: with one problem for each thing that is wrong.
         """
         array = _numbers(logits, "logits", np.float32)
@@ -77,7 +83,8 @@ class TrainingDynamics:
         num_classes = shape[2] if array.ndim == 3 else 0
         names = tuple(map(str, range(num_classes))) if label_names is None else tuple(map(str, label_names))
         mask = np.ones(shape[:2], dtype=bool) if seen is None else np.asarray(seen, dtype=bool)
-        return cls(id_array(example_ids), label_indices(labels, names), array, mask, names)
+        batches = None if steps is None else np.asarray(steps, dtype=np.int64)
+        return cls(id_array(example_ids), label_indices(labels, names), array, mask, names, batches)
 
     @property
     def num_epochs(self) -> int:
@@ -105,7 +112,10 @@ class TrainingDynamics:
         :raises InputError: if there are not that many.
         """
         chosen = self.counted(k)
-        return TrainingDynamics(self.example_ids, self.labels, self.logits[chosen], self.seen[chosen], self.label_names)
+        steps = None if self.steps is None else self.steps[chosen]
+        return TrainingDynamics(
+            self.example_ids, self.labels, self.logits[chosen], self.seen[chosen], self.label_names, steps
+        )
 
     def counted(self, k: int | None = None) -> IntArray:
         """Give the indices of the first `k` counted epochs, or of all of them.
@@ -176,6 +186,7 @@ def _problems(dynamics: TrainingDynamics) -> Iterable[str]:
         ("example_ids", ids, (num_examples,)),
         ("labels", labels, (num_examples,)),
         ("seen", seen, (num_epochs, num_examples)),
+        *([("steps", dynamics.steps, (num_epochs, num_examples))] if dynamics.steps is not None else []),
     ]:
         if array.shape != shape:
             yield f"{name} has shape {array.shape}; it must be {shape} to go with logits of shape {logits.shape}."

@@ -13,14 +13,19 @@ import pandas as pd
 from ftft_core.dynamics.arrays import BoolArray, IdArray, IntArray, TrainingDynamics, id_array, label_indices
 from ftft_core.errors import InputError, RunError, unknown
 
+_NOT_COUNTED = -1
+"""Batch of an example in an epoch whose batches were not counted, or in which it was not seen."""
+
 
 @dataclass(frozen=True, eq=False)
 class EpochFrame:
-    """What one epoch recorded, in file order: `positions` (n,) int64 and `logits` (n, classes) float32."""
+    """What one epoch recorded, in file order: `positions` and `steps` (n,) int64 and `logits` (n, classes) float32."""
 
     epoch: int
     positions: IntArray
     logits: npt.NDArray[np.float32]
+    steps: IntArray
+    """The batch of the epoch, from 0, in which each example was seen; -1 throughout where that is not known."""
     finished: bool
     """Every example was seen."""
 
@@ -66,6 +71,8 @@ class DynamicsRecorder:
         self._position_of = pd.Index(self.example_ids)
         self._logits: dict[int, npt.NDArray[np.float32]] = {}
         self._seen: dict[int, BoolArray] = {}
+        self._steps: dict[int, IntArray] = {}
+        self._num_batches: dict[int, int] = {}
 
     @property
     def epochs(self) -> list[int]:
@@ -73,7 +80,7 @@ class DynamicsRecorder:
         return sorted(self._logits)
 
     def record(self, epoch: int, examples: Any, logits: Any) -> None:
-        """Keep one batch.
+        """Keep one batch; batches of an epoch are counted in the order in which they come.
 
         :param epoch: 0-based.
         :param examples: (batch,) positions in the training file (whole numbers), or example ids (strings).
@@ -103,6 +110,9 @@ class DynamicsRecorder:
         first_positions, first_rows = np.unique(positions[fresh], return_index=True)
         kept[first_positions] = values[fresh][first_rows]
         seen[first_positions] = True
+        if self._num_batches[epoch] != _NOT_COUNTED:
+            self._steps[epoch][first_positions] = self._num_batches[epoch]
+            self._num_batches[epoch] += 1
 
     def epoch_frame(self, epoch: int | None = None) -> EpochFrame:
         """Give what was recorded in an epoch (the current one when left out), in file order.
@@ -112,24 +122,28 @@ class DynamicsRecorder:
         chosen = self._recorded(epoch)
         positions = np.flatnonzero(self._seen[chosen]).astype(np.int64)
         finished = len(positions) == len(self.example_ids)
-        return EpochFrame(chosen, positions, self._logits[chosen][positions], finished)
+        return EpochFrame(chosen, positions, self._logits[chosen][positions], self._steps[chosen][positions], finished)
 
     def state_arrays(self, epoch: int | None = None) -> dict[str, npt.NDArray[Any]]:
         """Arrays of one epoch (the current one when left out) for a checkpoint: copies, safe to write later.
 
-        Keys: `epoch` () int64, `logits` (N, classes) float32, `seen` (N,) bool.
+        Keys: `epoch` () int64, `logits` (N, classes) float32, `seen` (N,) bool, `steps` (N,) int64, `num_batches` ()
+        int64.
         """
         chosen = self._recorded(epoch)
         return {
             "epoch": np.array(chosen, dtype=np.int64),
             "logits": self._logits[chosen].copy(),
             "seen": self._seen[chosen].copy(),
+            "steps": self._steps[chosen].copy(),
+            "num_batches": np.array(self._num_batches[chosen], dtype=np.int64),
         }
 
     def load_state_arrays(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
         """Go on from what `state_arrays` gave; its epoch replaces the one held and becomes the current one.
 
-        Call it once for each epoch that was kept, in their order.
+        Call it once for each epoch that was kept, in their order. Arrays without `steps` and `num_batches`, of an older
+        version, are taken, too: in which batch that epoch's examples were seen is then not known.
 
         :raises InputError: if keys are missing or shapes do not fit this recorder's examples.
         """
@@ -146,6 +160,9 @@ class DynamicsRecorder:
             )
         epoch = int(np.asarray(arrays["epoch"]))
         self._logits[epoch], self._seen[epoch] = logits, seen
+        unknown_steps = np.full(len(seen), _NOT_COUNTED, dtype=np.int64)
+        self._steps[epoch] = np.array(arrays.get("steps", unknown_steps), dtype=np.int64)
+        self._num_batches[epoch] = int(np.asarray(arrays.get("num_batches", _NOT_COUNTED)))
         self.current_epoch = epoch
 
     def dynamics(self) -> TrainingDynamics:
@@ -156,15 +173,18 @@ class DynamicsRecorder:
         last = self._recorded(max(self._logits, default=None))
         shape = (last + 1, len(self.example_ids), len(self.label_names))
         logits, seen = np.zeros(shape, dtype=np.float32), np.zeros(shape[:2], dtype=bool)
+        steps = np.full(shape[:2], _NOT_COUNTED, dtype=np.int64)
         for epoch in self._logits:
-            logits[epoch], seen[epoch] = self._logits[epoch], self._seen[epoch]
-        return TrainingDynamics(self.example_ids, self.labels, logits, seen, self.label_names)
+            logits[epoch], seen[epoch], steps[epoch] = self._logits[epoch], self._seen[epoch], self._steps[epoch]
+        return TrainingDynamics(self.example_ids, self.labels, logits, seen, self.label_names, steps)
 
     def _open(self, epoch: int) -> None:
         self.current_epoch = epoch
         if epoch not in self._logits:
             self._logits[epoch] = np.zeros((len(self.example_ids), len(self.label_names)), dtype=np.float32)
             self._seen[epoch] = np.zeros(len(self.example_ids), dtype=bool)
+            self._steps[epoch] = np.full(len(self.example_ids), _NOT_COUNTED, dtype=np.int64)
+            self._num_batches[epoch] = 0
 
     def _recorded(self, epoch: int | None) -> int:
         chosen = self.current_epoch if epoch is None else epoch

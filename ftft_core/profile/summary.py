@@ -39,7 +39,7 @@ LEAST_WORD_Z = 5.0
 
 FAMILIES = {
     "easy": ("confidence", "correctness", "aum", "loss", "el2n", "label_quality"),
-    "ambiguous": ("variability", "aleatoric", "threshold_closeness", "entropy"),
+    "ambiguous": ("variability", "adjusted_variability", "aleatoric", "threshold_closeness", "entropy"),
     "unstable": ("forgetting_events", "prediction_flips", "first_learnt_epoch"),
 }
 """Scores that say much the same."""

@@ -15,7 +15,7 @@ from ftft_core.selection.strategies import Strategy, columns_used, score_used, s
 
 BALANCES = ("class",)
 
-NEEDS_TWO_EPOCHS = ("variability", "forgetting_events", "prediction_flips")
+NEEDS_TWO_EPOCHS = ("variability", "adjusted_variability", "forgetting_events", "prediction_flips")
 """Scores that are 0 for every example after one epoch."""
 
 
@@ -136,8 +136,14 @@ def _check_seed(seed: int) -> None:
 
 
 def _check_can_rank(data_map: pd.DataFrame, strategy: str, num_epochs: int | None) -> None:
-    """Refuse a score that is 0 for every example because one epoch counted."""
+    """Refuse a score that is 0 for every example because one epoch counted, or that is not known."""
     score = score_used(strategy)
+    if score == "adjusted_variability" and bool(np.isnan(score_values(data_map, score)).all()):
+        raise InputError(
+            f"'{strategy}' needs to know in which batch each example was seen, which the dynamics of this run do not "
+            "say: they were imported, averaged, or recorded by an older version. Train the reference again, or select "
+            "by variability ('ambiguous')."
+        )
     if score not in NEEDS_TWO_EPOCHS:
         return
     known = num_epochs if num_epochs is not None else len(data_map.attrs.get("counted_epochs", ())) or None

@@ -36,7 +36,7 @@ def take_in(connection: Connection, run_no: int, files: Sequence[Path]) -> dict[
     for path in files:
         kind = path.name.partition("-")[0]
         try:
-            rows = pq.read_table(path, columns=_COLUMNS[kind])
+            rows = _read(path, _COLUMNS[kind], _NEWER_COLUMNS.get(kind, ()))
         except FileNotFoundError:
             continue  # Another process has taken it in meanwhile.
         except KeyError:
@@ -46,7 +46,7 @@ def take_in(connection: Connection, run_no: int, files: Sequence[Path]) -> dict[
                 raise _unread(path, failure) from failure
             damaged[path] = " ".join(str(failure).split())
         else:
-            if rows.column_names != _COLUMNS[kind]:
+            if not {*_COLUMNS[kind]} <= {*rows.column_names}:
                 damaged[path] = f"it holds {', '.join(rows.column_names)} of {', '.join(_COLUMNS[kind])}"
                 continue
             _TAKERS[kind](connection, run_no, rows)
@@ -54,6 +54,12 @@ def take_in(connection: Connection, run_no: int, files: Sequence[Path]) -> dict[
     if has_new_epoch:
         refresh_data_map(connection, run_no)
     return damaged
+
+
+def _read(path: Path, columns: Sequence[str], newer: Sequence[str]) -> pa.Table:
+    """Read these columns of a file, and of the newer ones those that it has."""
+    there = pq.read_schema(path).names
+    return pq.read_table(path, columns=[*columns, *(name for name in newer if name in there)])
 
 
 def _unread(path: Path, failure: Exception) -> WorkspaceError:
@@ -69,13 +75,15 @@ def add_dynamics(connection: Connection, run_no: int, dynamics: TrainingDynamics
     for epoch, seen in enumerate(dynamics.seen):
         logits = dynamics.logits[epoch][seen]
         offsets = np.arange(len(logits) + 1, dtype=np.int32) * logits.shape[1]
-        rows = pa.table(
-            {
-                "epoch": pa.array(np.full(len(logits), epoch), pa.int32()),
-                "position": pa.array(positions[seen], pa.int64()),
-                "logits": pa.ListArray.from_arrays(offsets, logits.reshape(-1)),
-            }
-        )
+        columns = {
+            "epoch": pa.array(np.full(len(logits), epoch), pa.int32()),
+            "position": pa.array(positions[seen], pa.int64()),
+            "logits": pa.ListArray.from_arrays(offsets, logits.reshape(-1)),
+        }
+        if dynamics.steps is not None:
+            steps = dynamics.steps[epoch][seen]
+            columns["step"] = pa.array(steps, pa.int32(), mask=steps < 0)
+        rows = pa.table(columns)
         if rows.num_rows:
             _take_dynamics(connection, run_no, rows)
     # Which epochs count is known here, also where the dynamics speak of a part of the training split alone.
@@ -90,7 +98,8 @@ def _take_dynamics(connection: Connection, run_no: int, rows: pa.Table) -> None:
     for epoch in rows["epoch"].unique().to_pylist():
         for table in ("dynamics", "epochs"):
             connection.execute(f"DELETE FROM base.{table} WHERE run_no = ? AND epoch = ?", [run_no, epoch])
-    insert(connection, "INSERT INTO base.dynamics SELECT ?, epoch, position, logits FROM rows", rows, [run_no])
+    names = ", ".join(name for name in ("epoch", "position", "logits", "step") if name in rows.column_names)
+    insert(connection, f"INSERT INTO base.dynamics (run_no, {names}) SELECT ?, {names} FROM rows", rows, [run_no])
     insert(
         connection,
         "INSERT INTO base.epochs SELECT $1, epoch, count(*), count(*) = ("
@@ -130,6 +139,8 @@ _COLUMNS = {
     "predictions": ["split", "position", "logits"],
     "scores": ["split", "group", "step", "metric", "value", "final"],
 }
+_NEWER_COLUMNS = {"dynamics": ["step"]}
+"""Columns that files of older versions lack."""
 
 
 def refresh_data_map(connection: Connection, run_no: int) -> None:
@@ -139,8 +150,8 @@ def refresh_data_map(connection: Connection, run_no: int) -> None:
     if not epochs:
         return
     read = read_logits(connection, run_no, epochs)
-    scores = compute_scores(read.logits, read.labels, epochs=np.asarray(epochs, dtype=np.int64))
-    columns = {name: pa.array(scores[name]) for name in SCORE_COLUMNS}
+    scores = compute_scores(read.logits, read.labels, epochs=np.asarray(epochs, dtype=np.int64), steps=read.steps)
+    columns = {name: pa.array(scores[name], from_pandas=True) for name in SCORE_COLUMNS}
     columns["first_learnt_epoch"] = pa.array(scores["first_learnt_epoch"], mask=scores["never_learnt"])
     rows = pa.table({"position": read.positions, "predicted": scores["predicted"], **columns})
     _, label_names = suite_of_run(connection, run_no)
@@ -172,7 +183,11 @@ def read_dynamics(
     :raises RunError: when nothing was recorded yet.
     """
     _, labels = suite_of_run(connection, run_no)
-    rows = fetch_table(connection, "SELECT epoch, position, logits FROM base.dynamics WHERE run_no = ?", [run_no])
+    rows = fetch_table(
+        connection,
+        "SELECT epoch, position, logits, coalesce(step, -1) AS step FROM base.dynamics WHERE run_no = ?",
+        [run_no],
+    )
     if rows.num_rows == 0:
         raise RunError("The run has recorded no epoch yet, so there is no data map to show; wait for its first epoch.")
     epoch = rows["epoch"].to_numpy()
@@ -186,15 +201,17 @@ def read_dynamics(
     shape = (int(epoch.max()) + 1, len(positions))
     logits = np.zeros((*shape, len(labels)), dtype=np.float32)
     seen = np.zeros(shape, dtype=bool)
+    steps = np.full(shape, -1, dtype=np.int64)
     logits[epoch, row_of] = values
     seen[epoch, row_of] = True
+    steps[epoch, row_of] = rows["step"].to_numpy()
     # An epoch that was cut short, in a run of which no other epoch saw more, must not pass for a whole one.
     counted = counted_epochs(connection, run_no)
     cut_short = [each for each in range(shape[0]) if each not in counted and seen[each].all()]
     if not with_cut_short:
         seen[cut_short] = False
     ids, gold = read_ids_and_labels(connection, run_no, positions)
-    return TrainingDynamics(ids, gold, logits, seen, labels), positions
+    return TrainingDynamics(ids, gold, logits, seen, labels, steps), positions
 
 
 def read_learning_curves(connection: Connection, run_id: str, example_ids: Sequence[str]) -> pd.DataFrame:

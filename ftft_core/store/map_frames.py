@@ -43,6 +43,9 @@ class EpochLogits:
     logits: NDArray[np.float32]
     """(epochs, N, classes)."""
 
+    steps: NDArray[np.int64] | None
+    """(epochs, N) batch of its epoch in which each example was seen; None where that is not known of all."""
+
 
 def counted_epochs(connection: Connection, run_no: int) -> list[int]:
     """Give the epochs of a run that saw every example, ascending."""
@@ -104,33 +107,42 @@ def read_logits(connection: Connection, run_no: int, epochs: Sequence[int]) -> E
     num_rows = int(fetch_one(connection, f"SELECT count(*) {rows_of}", values_of)[0])
     epoch, position = np.empty(num_rows, dtype=np.int32), np.empty(num_rows, dtype=np.int64)
     values = np.empty((num_rows, len(label_names)), dtype=np.float32)
+    step = np.empty(num_rows, dtype=np.int64)
     # Batch by batch, so that the rows are never held twice.
-    query = f"SELECT epoch, position, logits {rows_of}"
+    query = f"SELECT epoch, position, logits, coalesce(step, -1) {rows_of}"
     start = 0
     for batch in connection.sql(query, params=values_of).to_arrow_reader(_ROWS_AT_ONCE):
         rows = slice(start, start + batch.num_rows)
         epoch[rows] = batch.column(0).to_numpy()
         position[rows] = batch.column(1).to_numpy()
         values[rows] = batch.column(2).flatten().to_numpy().reshape(-1, len(label_names))
+        step[rows] = batch.column(3).to_numpy()
         start = rows.stop
-    positions, logits = _in_order(np.asarray(epochs, dtype=np.int32), epoch, position, values)
+    positions, logits, steps = _in_order(np.asarray(epochs, dtype=np.int32), epoch, position, values, step)
     examples = _examples(connection, suite_no, label_names, positions, ids=False)
-    return EpochLogits(tuple(epochs), positions, examples["label"].astype(np.int64), logits)
+    is_known = bool((steps >= 0).all())
+    return EpochLogits(
+        tuple(epochs), positions, examples["label"].astype(np.int64), logits, steps if is_known else None
+    )
 
 
 def _in_order(
-    epochs: NDArray[np.int32], epoch: NDArray[np.int32], position: NDArray[np.int64], values: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Give the positions and the logits (epochs, N, classes), whatever the order in which the rows came."""
+    epochs: NDArray[np.int32],
+    epoch: NDArray[np.int32],
+    position: NDArray[np.int64],
+    values: NDArray[np.float32],
+    step: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Give positions, logits (epochs, N, classes) and steps (epochs, N), whatever the order in which rows came."""
     num_examples = len(epoch) // len(epochs)
     shape = (len(epochs), num_examples)
     if (epoch.reshape(shape) == epochs[:, None]).all():
         by_epoch = position.reshape(shape)
         first = by_epoch[0]
         if (by_epoch == first).all() and (first[1:] > first[:-1]).all():
-            return first.copy(), values.reshape(*shape, -1)
+            return first.copy(), values.reshape(*shape, -1), step.reshape(shape)
     order = np.lexsort((position, epoch))
-    return position[order][:num_examples], values[order].reshape(*shape, -1)
+    return position[order][:num_examples], values[order].reshape(*shape, -1), step[order].reshape(shape)
 
 
 def read_map_frame(connection: Connection, run_no: int, epochs: int | None = None) -> pd.DataFrame:
@@ -154,7 +166,7 @@ def read_map_frame(connection: Connection, run_no: int, epochs: int | None = Non
 def compute_map_frame(connection: Connection, run_no: int, epochs: Sequence[int]) -> pd.DataFrame:
     """Compute the map frame of some counted epochs from the stored logits."""
     read = read_logits(connection, run_no, epochs)
-    scores = compute_scores(read.logits, read.labels, epochs=np.asarray(read.epochs, dtype=np.int64))
+    scores = compute_scores(read.logits, read.labels, epochs=np.asarray(read.epochs, dtype=np.int64), steps=read.steps)
     frame = _frame(connection, run_no, read.positions, scores)
     frame.attrs["counted_epochs"] = list(epochs)
     return frame

@@ -266,6 +266,27 @@ MIGRATIONS: list[tuple[str, str]] = [
             LEFT JOIN base.runs f ON f.run_no = r.reference_run_no;
         """,
     ),
+    (
+        "in which batch of its epoch an example was seen",
+        """
+        ALTER TABLE base.dynamics ADD COLUMN step INTEGER;
+        ALTER TABLE base.data_map ADD COLUMN adjusted_variability DOUBLE;
+        CREATE OR REPLACE VIEW dynamics AS
+            SELECT r.run_id, d.epoch, e.example_id, e.label, d.logits,
+                exp(d.logits[list_position(s.labels, e.label)] - list_max(d.logits))
+                    / list_sum(list_transform(d.logits, lambda z: exp(z - list_max(d.logits)))) AS gold_probability,
+                d.step
+            FROM base.dynamics d JOIN base.runs r USING (run_no) JOIN base.suites s USING (suite_no)
+            JOIN base.examples e ON e.suite_no = r.suite_no AND e.split = 'train' AND e.position = d.position;
+        CREATE OR REPLACE VIEW data_map AS
+            SELECT r.run_id, e.example_id, e.label, m.predicted_label, m.confidence, m.variability, m.correctness,
+                m.correct_epochs, m.forgetting_events, m.never_learnt, m.threshold_closeness, m.aum, m.el2n, m.loss,
+                m.entropy, m.aleatoric, m.first_learnt_epoch, m.prediction_flips, m.label_quality,
+                m.adjusted_variability
+            FROM base.data_map m JOIN base.runs r USING (run_no)
+            JOIN base.examples e ON e.suite_no = r.suite_no AND e.split = 'train' AND e.position = m.position;
+        """,
+    ),
 ]
 
 

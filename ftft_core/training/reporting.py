@@ -169,6 +169,7 @@ def leave_dynamics(folder: RunFolder, epoch: EpochFrame) -> None:
         "epoch": pa.array(np.full(len(epoch.positions), epoch.epoch), pa.int32()),
         "position": pa.array(epoch.positions, pa.int64()),
         "logits": _lists(epoch.logits),
+        "step": pa.array(epoch.steps, pa.int32(), mask=epoch.steps < 0),
     }
     write_parquet(folder.outbox / f"dynamics-{epoch.epoch:05d}.parquet", pa.table(table))
 

@@ -149,7 +149,7 @@ def bounds_of(column: pd.Series) -> tuple[float, float]:
 
 
 def _threshold(condition: ThresholdCondition, key: str, facts: Facts) -> Condition:
-    scores = list(SCORES)
+    scores = [score for score in SCORES if score == condition.score or facts.data_map[score].notna().any()]
     if condition.score not in scores:
         return condition  # the core says what is wrong with it
     score = pick_one("Score", scores, f"{key}.score", condition.score, format_func=words)

@@ -17,11 +17,12 @@ from ftft_core.ui import map_reads
 from ftft_core.ui.frame import as_text, chosen, num_counted_epochs, say
 from ftft_core.ui.view import COLUMN_COLOURS, NO_RUN, SUBSET_COLOUR, TAG_COLOUR, state
 
-NEEDS_TWO_EPOCHS = ("variability",)
+NEEDS_TWO_EPOCHS = ("variability", "adjusted_variability")
 """Scores that are 0 everywhere on the map of one epoch."""
 
-STAND_INS = ("aum", "loss")
-"""What is shown in their place: the margin of the logits spreads what the confidence crowds at its ends."""
+STAND_INS = ("variability", "aum", "loss")
+"""What is shown in place of a score that a map lacks. On that of one epoch the margin of the logits spreads what the
+confidence crowds at its ends."""
 
 
 def draw_controls() -> None:
@@ -29,7 +30,11 @@ def draw_controls() -> None:
     now, run = state(), chosen().run
     assert run is not None
     names = map_reads.subset_names(str(run["suite"]))
-    colours = [*SCORES, *COLUMN_COLOURS, TAG_COLOUR, *(SUBSET_COLOUR + subset for subset in names)]
+    known = map_reads.known_scores(run)
+    colours = [*known, *COLUMN_COLOURS, TAG_COLOUR, *(SUBSET_COLOUR + subset for subset in names)]
+    if now.colour in SCORES and now.colour not in known:
+        say(f"For this run {words(now.colour)} is not known; the map is coloured by correctness.")
+        now.colour = "correctness"
     if now.colour not in colours:
         gone = now.colour.removeprefix(SUBSET_COLOUR)
         st.warning(
@@ -44,7 +49,7 @@ def draw_controls() -> None:
         [1, 1, 1.15, 1.25, 0.28], vertical_alignment="bottom", gap="small"
     )
     axes = shown_axes(run)
-    scores = [score for score in SCORES if not (has_one_epoch(run) and score in NEEDS_TWO_EPOCHS)]
+    scores = [score for score in known if not (has_one_epoch(run) and score in NEEDS_TWO_EPOCHS)]
     _picker(across, "Across", scores, "x", shown=axes[0])
     _picker(up, "Up", scores, "y", shown=axes[1])
     _picker(colour, "Colour", colours, "colour", lambda name: _colour_words(name, names))
@@ -56,8 +61,11 @@ def draw_controls() -> None:
     with help_column.popover(":material/help:", type="tertiary", help="What the scores mean", key="scores"):
         st.dataframe(_score_help(), hide_index=True, width=760)
     if axes != (now.x, now.y):
-        stand_in = next(shown for shown, asked in zip(axes, (now.x, now.y), strict=True) if shown != asked)
-        say(f"This run has one counted epoch, and variability needs two: {words(stand_in)} stands in its place.")
+        stand_in, asked = next(pair for pair in zip(axes, (now.x, now.y), strict=True) if pair[0] != pair[1])
+        why = f"This run has one counted epoch, and {words(asked)} needs two"
+        if not has_one_epoch(run):
+            why = f"When this run saw its examples is not known, which {words(asked)} needs"
+        say(f"{why}: {words(stand_in)} stands in its place.")
 
 
 def has_one_epoch(run: dict[str, Any]) -> bool:
@@ -68,12 +76,12 @@ def has_one_epoch(run: dict[str, Any]) -> bool:
 def shown_axes(run: dict[str, Any]) -> tuple[str, str]:
     """Return the scores on x and y of a run's map: those that were asked for, or what stands in for them."""
     now = state()
-    if not has_one_epoch(run):
-        return now.x, now.y
+    known = map_reads.known_scores(run)
+    lacking = {score for score in SCORES if score not in known or (has_one_epoch(run) and score in NEEDS_TWO_EPOCHS)}
     taken: list[str] = []
     for asked, other in ((now.x, now.y), (now.y, now.x)):
-        free = (score for score in STAND_INS if score not in (other, *taken))
-        taken.append(next(free) if asked in NEEDS_TWO_EPOCHS else asked)
+        free = (score for score in STAND_INS if score not in (other, *taken, *lacking))
+        taken.append(next(free) if asked in lacking else asked)
     return taken[0], taken[1]
 
 

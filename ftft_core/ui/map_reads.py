@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
-from ftft_core.cartography import map_doubts
+from ftft_core.cartography import SCORES, map_doubts
 from ftft_core.comparison import transfer_matrix
 from ftft_core.figures import words
 from ftft_core.neighbours import EmbeddingState
@@ -32,6 +32,13 @@ def map_frame(run: dict[str, Any], *, epochs: int | None) -> pd.DataFrame:
     :raises FTFTError: if the run has no counted epoch.
     """
     return _map_frame(str(workspace_folder()), str(run["run_id"]), str(run["counted_epochs"]), epochs)
+
+
+def known_scores(run: dict[str, Any]) -> list[str]:
+    """Return the scores that any example of a run's map has: some are known only of runs that were trained here."""
+    frame = map_frame(run, epochs=None)
+    lacks = frame["adjusted_variability"].isna().all()
+    return [score for score in SCORES if not (lacks and score == "adjusted_variability")]
 
 
 def other_map(run_id: str) -> pd.DataFrame:

@@ -262,6 +262,8 @@ def _run_table(
                 "log_odds": pa.array(log_odds),
                 "is_right": pa.array(is_right),
             }
+            if dynamics.steps is not None:
+                columns["step"] = pa.array(dynamics.steps[epoch][seen], mask=dynamics.steps[epoch][seen] < 0)
             parts.append(rows_of("dynamics", columns))
     scores = keeping_store.read_whole_scores(connection, run_id)
     parts.append(rows_of("score", {name: scores[name].combine_chunks() for name in scores.column_names}))
@@ -368,13 +370,18 @@ def _outbox(suite: Suite, table: pa.Table, train: pd.DataFrame, folder: Path) ->
     tables["scores"] = pa.table({"group": none, "final": final, **columns}).select(
         ["split", "group", "step", "metric", "value", "final"]
     )
-    recorded = part_of(table, "dynamics", ["epoch", "position", "log_odds", "is_right"])
-    epochs, positions, log_odds, is_right = (recorded[name].to_numpy() for name in recorded.column_names)
+    recorded = part_of(table, "dynamics", ["epoch", "position", "log_odds", "is_right", "step"])
+    epochs, positions, log_odds, is_right = (recorded[name].to_numpy() for name in recorded.column_names[:-1])
     order = {label: index for index, label in enumerate(suite.labels)}
     gold = train["label"].map(order).to_numpy(dtype=np.int64)[positions]
     logits = unpack_dynamics(log_odds, is_right, gold, len(suite.labels))
     tables["dynamics"] = pa.table(
-        {"epoch": pa.array(epochs), "position": pa.array(positions, pa.int64()), "logits": lists_of(logits)}
+        {
+            "epoch": pa.array(epochs),
+            "position": pa.array(positions, pa.int64()),
+            "logits": lists_of(logits),
+            "step": recorded["step"].cast(pa.int32()),
+        }
     )
     files = []
     for kind, rows in tables.items():
