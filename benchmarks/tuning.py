@@ -55,26 +55,32 @@ def of(strategy: str, fraction: float = 1 / 3, *, balance: str | None = None, nu
     })  # fmt: skip
 
 
-def mixed(strategy: str, *, ambiguous_share: float, other_share: float) -> MakeRecipe:
-    """Ambiguous examples, and some that `strategy` takes of all."""
+def mixed(strategy: str, *, ambiguous_share: float, other_share: float, ambiguous: str = "ambiguous") -> MakeRecipe:
+    """Ambiguous examples, by the strategy of that name, and some that `strategy` takes of all."""
     return lambda sources, seed: SubsetRecipe(
         source_run=sources[0],
         conditions=(
-            TopCondition(strategy="ambiguous", fraction=ambiguous_share),
+            TopCondition(strategy=ambiguous, fraction=ambiguous_share),
             TopCondition(join="or", strategy=strategy, fraction=other_share, seed=seed),
         ),
     )
 
 
+ADJUSTED = "top:adjusted_variability"
+
 VARIANTS = {
+    "half random": Variant(mixed("random", ambiguous_share=0.18, other_share=0.18), 1 / 3),
+    "adjusted": Variant(of(ADJUSTED), 1 / 3),
+    "adjusted, half random": Variant(
+        mixed("random", ambiguous_share=0.18, other_share=0.18, ambiguous=ADJUSTED), 1 / 3
+    ),
+    "with easy ones": Variant(mixed("easy", ambiguous_share=0.28, other_share=0.05), 1 / 3),
+    "balanced by class": Variant(of("ambiguous", balance="class"), 1 / 3),
+    "stopped after a quarter": Variant(of("ambiguous"), 1 / 4),
+    "a fifth, stopped after a fifth": Variant(of("ambiguous", 0.2), 1 / 5),
     "aleatoric": Variant(of("top:aleatoric"), 1 / 3),
     "aleatoric, two maps averaged": Variant(of("top:aleatoric", num_maps=NUM_AVERAGED), 1 / 3),
     "two maps averaged": Variant(of("ambiguous", num_maps=NUM_AVERAGED), 1 / 3),
-    "balanced by class": Variant(of("ambiguous", balance="class"), 1 / 3),
-    "with easy ones": Variant(mixed("easy", ambiguous_share=0.28, other_share=0.05), 1 / 3),
-    "half random": Variant(mixed("random", ambiguous_share=0.18, other_share=0.18), 1 / 3),
-    "stopped after a quarter": Variant(of("ambiguous"), 1 / 4),
-    "a fifth, stopped after a fifth": Variant(of("ambiguous", 0.2), 1 / 5),
 }
 """What is tried, beside the ambiguous third for a third of the steps."""
 

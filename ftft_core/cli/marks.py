@@ -42,7 +42,7 @@ def _marks_examples(command: CommandT) -> CommandT:
         _author,
         click.option("--reason", metavar="TEXT", help="Why; kept in the history."),
         click.option("--subset", metavar="TEXT", help="All examples of this subset, instead of ids."),
-        click.argument("example_ids", nargs=-1, metavar="ID..."),
+        click.argument("example_ids", nargs=-1, metavar="[ID...]"),
     ):
         command = decorate(command)
     return command
@@ -83,7 +83,7 @@ def note(settings: Settings, /, suite: str, text: str, **given: Any) -> None:
 @_marks_examples
 @pass_settings
 def exclude(settings: Settings, /, suite: str, **given: Any) -> None:
-    """Mark examples as excluded from training: a filter such as "not excluded" leaves them out of a subset."""
+    """Exclude examples from training: no run that is queued afterwards trains on them, and no selection takes them."""
     _mark(settings, suite, "exclude", None, **given)
 
 

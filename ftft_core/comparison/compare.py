@@ -306,10 +306,11 @@ def _frame(rows: Sequence[Mapping[str, Any]], *more_columns: str) -> pd.DataFram
 def _mark(
     method: MethodRuns, baseline: MethodRuns | None, where: Mapping[str, str], found: Difference | None
 ) -> dict[str, Any]:
-    itself = method is baseline  # a baseline against itself is no test, and must not weigh on the correction
+    # A baseline against itself is no test, and one seed can't be marked: neither must weigh on the correction.
+    is_test = found is not None and found.has_seed_noise and method is not baseline
     return {
         "metric": where["metric"],
-        "p_value": None if found is None or itself else found.p_value,
+        "p_value": found.p_value if found is not None and is_test else None,
         "has_seed_noise": found is not None and found.has_seed_noise,
         "column": method.column,
     }
