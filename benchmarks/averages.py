@@ -67,6 +67,7 @@ def rows_of(workspace: Workspace, suite: str, fraction: float) -> list[dict[str,
     seeds = {run: seed for each in candidates for run, seed in zip(each.runs, each.seeds, strict=True)}
     maps, _ = align_maps({run: workspace.map_frame(run) for run in seeds})
     judge = Judge(maps, fraction)
+    known = [score for score in SCORE_ENDS if all(each[score].notna().all() for each in maps.values())]
     rows = []
     for name, num_averaged, cost, ways in averages_of(candidates, seeds):
         for num_main in range(1, min(MOST_AVERAGED, len(chosen.runs)) + 1):
@@ -75,7 +76,7 @@ def rows_of(workspace: Workspace, suite: str, fraction: float) -> list[dict[str,
             share = cost / chosen.cost if cost is not None and chosen.cost else None
             facts = {"suite": suite, "main": chosen.name, "average": name, "num_averaged": num_averaged,
                      "cost_share": share, "num_main": num_main}  # fmt: skip
-            rows += [{**facts, "score": score, **plain(judge.compare(pairs, score))} for score in SCORE_ENDS if pairs]
+            rows += [{**facts, "score": score, **plain(judge.compare(pairs, score))} for score in known if pairs]
     return rows
 
 

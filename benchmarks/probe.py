@@ -82,8 +82,7 @@ def cases_of_main(
             reference=str(row["reference"]),
             estimated_overlap=float(row["overlap_estimated"]),
             actual_overlap=float(row["overlap_actual"]),
-            # An estimate that can't tell does not call the reference good enough.
-            estimated_good=bool(row["good_enough_estimated"]) if pd.notna(row["good_enough_estimated"]) else False,
+            estimated_good=bool(row["good_enough_estimated"]) if pd.notna(row["good_enough_estimated"]) else None,
             actual_good=bool(row["good_enough_actual"]),
         )
         for row in both.to_dict("records")

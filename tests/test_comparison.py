@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -292,3 +293,57 @@ def test_pareto_front_keeps_equals_and_drops_what_is_beaten():
 def test_pareto_front_needs_pairs():
     with pytest.raises(InputError, match="one cost and one score"):
         pareto_front([1, 2], [1])
+
+
+def test_what_was_given_a_methods_cost_is_its_baseline_among_several():
+    runs = []
+    for layers, share, flops in ((2, 0.9, 40.0), (4, 0.6, 60.0)):
+        fact = {"matched.method": "ftft", "matched.reference": f"big, {layers} layers", "matched.fraction": 0.33}
+        reference = {"reference_model": "big", "reference_layers": layers}
+        for seed in range(2):
+            ours = run("ftft", seed, noisy(0.8, seed), fraction=0.33, total_flops=flops, **reference)
+            match = run("erm_matched", seed, noisy(share, seed + 5), total_flops=flops, facts=fact)
+            runs += [dataclasses.replace(each, run_id=f"{each.run_id}-{layers}") for each in (ours, match)]
+    rows = compare(runs, baseline="erm_matched").rows
+    rows = rows[(rows["method"] == "ftft") & (rows["split"] == "far") & (rows["metric"] == "accuracy")]
+    own = np.mean([noisy(0.8, seed).mean() for seed in range(2)])
+    for layers, share in ((2, 0.9), (4, 0.6)):
+        match = np.mean([noisy(share, seed + 5).mean() for seed in range(2)])
+        assert rows.set_index("reference_layers").loc[layers, "delta"] == pytest.approx(own - match)
+
+
+def test_plain_fine_tuning_on_a_part_is_held_against_that_on_everything():
+    whole = [run("erm", seed, noisy(0.8, seed)) for seed in range(2)]
+    part = [run("erm", seed, noisy(0.6, seed + 9), fraction=0.33, total_flops=33.0) for seed in range(2)]
+    part = [dataclasses.replace(each, run_id=f"part-{each.seed}") for each in part]
+    rows = compare([*part, *whole]).rows
+    rows = rows[(rows["split"] == "far") & (rows["metric"] == "accuracy")].set_index("fraction")
+    assert rows["cost_share"].to_dict() == pytest.approx({0.33: 0.33, 1.0: 1.0})
+    assert rows.loc[1.0, "delta"] == 0
+    assert rows.loc[0.33, "delta"] == pytest.approx(rows.loc[0.33, "mean"] - rows.loc[1.0, "mean"])
+
+
+def test_one_seed_takes_no_mark_from_others():
+    runs = [run("erm", seed, noisy(0.6, 10 * seed)) for seed in range(3)]
+    runs += [run("ftft", seed, noisy(0.8, 10 * seed)) for seed in range(3)]
+    single = [run(method, 0, noisy(0.6, 77)) for method in ("random", "hard", "easy", "el2n", "aum", "jtt", "poe")]
+    alone, beside = (compare(each, num_resamples=2000) for each in (runs, [*runs, *single]))
+    of_ftft = [each.marks[(each.rows["method"] == "ftft").to_numpy()]["p_holm"].tolist() for each in (alone, beside)]
+    assert of_ftft[0] == of_ftft[1]
+
+
+def test_however_many_methods_there_are_enough_is_resampled_to_mark_some():
+    names = ("ftft", "random", "hard", "easy", "el2n", "aum", "jtt", "poe", "focal", "curriculum", "forgetting")
+    splits = tuple(ComparedSplit(f"far{number}", "out_of_distribution") for number in range(6))
+
+    def given(share, seed):
+        return {split.name: noisy(share, [seed, number], size=60) for number, split in enumerate(splits)}
+
+    runs = [run("erm", seed, given(0.3, seed)) for seed in range(3)]
+    runs += [run(name, seed, given(0.95, seed)) for name in names for seed in range(3)]
+    few = compare_runs(runs, splits, LABELS, metrics=("accuracy",), num_resamples=2000)
+    assert not few.marks["marked"].any()
+    assert any("too many for 2000 resamples" in note for note in few.notes)
+    enough = compare_runs(runs, splits, LABELS, metrics=("accuracy",))
+    assert enough.marks["marked"].any()
+    assert not any("are too many for" in note for note in enough.notes)

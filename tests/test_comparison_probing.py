@@ -1,5 +1,6 @@
 """Estimates from a probe: what a look at each example tells, and counts of how often it came true."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -115,3 +116,10 @@ def test_counts_by_hand(tmp_path):
     path.write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match="does not hold cases of probes"):
         read_counts(path)
+
+
+def test_what_a_probe_could_not_tell_is_no_hit():
+    cases = [dataclasses.replace(CASES[0], estimated_good=said, actual_good=False) for said in (None, None, False)]
+    counts = count_probes(cases)
+    assert (counts.right, counts.total, counts.undecided, counts.good) == (1, 1, 2, 0)
+    assert "right for 1 of 1 references; of 2 more they could not tell; none of them was good enough" in counts.words

@@ -82,6 +82,7 @@ def leave_epochs(
             "epoch": pa.array(np.full(num_seen, epoch), pa.int32()),
             "position": pa.array(np.arange(num_seen), pa.int64()),
             "logits": pa.array(logits.astype(np.float32).tolist(), pa.list_(pa.float32())),
+            "step": pa.array(np.random.default_rng([seed, epoch]).permutation(num_seen) // 16, pa.int32()),
         }
         write_parquet(workspace.run_folder(run).outbox / f"dynamics-{epoch:05d}.parquet", pa.table(table))
 

@@ -94,6 +94,9 @@ def likely_main(candidates: Sequence[Candidate]) -> Candidate | None:
     return max(among, key=lambda each: (each.cost or 0, each.num_layers), default=None)
 
 
+_OTHER_SETTINGS = ("weight_decay", "warmup_fraction", "gradient_clip_norm")
+
+
 def _facts(row: Mapping[str, Any]) -> dict[str, str]:
     """What must agree for maps to be of one candidate, in words, the most telling first."""
     config = json.loads(row["config"]) if isinstance(row["config"], str) else {}
@@ -117,7 +120,11 @@ def _facts(row: Mapping[str, Any]) -> dict[str, str]:
     facts["learning_rate"] = f"rate {training.get('learning_rate', 0):g}"
     facts["batch_size"] = f"batch {training.get('batch_size', 0)}"
     facts["max_length"] = f"{training.get('max_length', 0)} tokens"
-    facts["training"] = json.dumps({name: training.get(name) for name in ("weight_decay", "warmup_fraction")})
+    facts["training"] = json.dumps({name: training.get(name) for name in _OTHER_SETTINGS})
+    facts["precision"] = str(row["precision"]) if isinstance(row.get("precision"), str) else ""
+    excluded = config.get("excluded")
+    facts["excluded"] = f"without {excluded['num_examples']:,} excluded examples" if excluded else ""
+    facts["what was excluded"] = str(excluded["fingerprint"])[:8] if excluded else ""
     facts["subset"] = f"on subset {row['subset']}" if isinstance(row["subset"], str) else ""
     facts["versions"] = "" if pd.isna(row["training_fingerprint"]) else f"data {row['training_fingerprint'][:8]}"
     return facts

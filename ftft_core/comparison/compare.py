@@ -25,6 +25,7 @@ from ftft_core.comparison.runs import (
     describe,
     differing_facts,
     group_runs,
+    reference_words,
 )
 from ftft_core.comparison.scoring import Scores, group_scores, score_all, seed_scores, several
 from ftft_core.errors import InputError, unknown
@@ -42,6 +43,9 @@ SETTINGS = ("suite_fingerprint", "precision")
 
 PLAIN = "erm"
 """Plain fine-tuning on all examples: its cost is 100 % where there is a run of it, whatever scores are held against."""
+
+NUM_RESAMPLES = 2000
+"""R of the bootstrap where nothing asks for more."""
 
 SIGNIFICANCE = 0.05
 """Largest corrected p-value at which a difference is marked."""
@@ -111,27 +115,31 @@ def compare_runs(
     labels: Sequence[str],
     *,
     baseline: str = "erm",
-    num_resamples: int = 2000,
+    num_resamples: int | None = None,
     seed: int = 0,
     metrics: Sequence[str] = tuple(METRICS),
 ) -> Comparison:
     """Compare methods on splits.
 
     Runs are averaged over seeds where nothing but the seed differs; others stand in rows of their own, with a note. A
-    method's baseline is the `baseline` method's runs on the same model and layers; if there are several, those with
-    the same reference, else on all the data, else with the same fraction, then those that agree in most facts, then
-    with most seeds. A note says where the two differ in more than the method.
+    method's baseline is the `baseline` method's runs on the same model and layers; if there are several, those that
+    were given just the method's cost (`erm_matched`), else with the same reference, else on all the data, else with the
+    same fraction, then those that agree in most facts, then with most seeds. Other kinds of the baseline's own runs are
+    compared with the one on all the data that has most seeds. A note says where the two differ in more than the method.
     A run whose example ids or gold labels on a split differ from most others' counts as lacking that split.
 
     :param runs: finished runs on one suite; those with the method `reference` are left out.
     :param labels: the suite's labels, in the order of the logits.
-    :param num_resamples: R of the bootstrap.
+    :param num_resamples: R of the bootstrap; 2000 when left out, or as many as it takes to mark any of so many
+        differences after Holm's correction.
     :param seed: of the resampling; the same input and seed give the same output.
     :raises InputError: for an unknown metric or role, a split given twice, or fewer than 100 resamples. A missing
         baseline, seed or prediction is no error: what depends on it is null, and a note says so.
     """
-    _check(splits, metrics, num_resamples)
     methods, notes = group_runs(runs)
+    if num_resamples is None:
+        num_resamples = max(NUM_RESAMPLES, math.ceil(2 * len(methods) * len(splits) / SIGNIFICANCE))
+    _check(splits, metrics, num_resamples)
     base = cost_base((method.key.method for method in methods), baseline)
     lost = "differences and cost shares" if base == baseline else "differences"
     if not methods:
@@ -205,19 +213,24 @@ def _difference(
 
 def baseline_of(method: MethodRuns, methods: Sequence[MethodRuns], baseline: str) -> MethodRuns | None:
     """Choose the runs that a method is compared with, as `compare_runs` says."""
-    if method.key.method == baseline:
-        return method
     key = method.key
     candidates = _candidates(key, methods, baseline)
+    if key.method == baseline:
+        # Runs of the baseline on a part of the data, or with another budget, are no baseline of their own.
+        return max(candidates, key=lambda other: (other.key.fraction == 1.0, len(other.runs)))
+    own_match = None
+    if key.reference_model is not None:
+        own_match = (key.method, reference_words(key.reference_model, key.reference_layers), key.fraction)
 
-    def likeness(other: MethodRuns) -> tuple[bool, bool, bool, int, int]:
+    def likeness(other: MethodRuns) -> tuple[bool, bool, bool, bool, int, int]:
+        match = tuple(other.facts.get(f"matched.{name}") for name in ("method", "reference", "fraction"))
         same_reference = (other.key.reference_model, other.key.reference_layers) == (
             key.reference_model,
             key.reference_layers,
         )
         alike = sum(1 for name, value in method.facts.items() if other.facts.get(name) == value)
         same_fraction = other.key.fraction == key.fraction
-        return same_reference, other.key.fraction == 1.0, same_fraction, alike, len(other.runs)
+        return match == own_match, same_reference, other.key.fraction == 1.0, same_fraction, alike, len(other.runs)
 
     return max(candidates, key=likeness) if candidates else None
 

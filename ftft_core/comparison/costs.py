@@ -31,8 +31,8 @@ def cost_table(runs: Sequence[RunResult], *, baseline: str = "erm") -> pd.DataFr
 
     :param baseline: the method whose cost is 100 %.
     :returns: one row per method with the key columns, num_seeds, flops, seconds, optimizer_steps, examples_seen, and
-        <unit>_share of each: the mean over the mean of the `baseline` runs on the same model and layers (those on all
-        the data, with most seeds, if there are several). NaN where a run's cost is not known or no baseline fits.
+        <unit>_share of each: the mean over the mean of the `baseline` runs on the same model and layers (chosen as
+        `compare_runs` says, if there are several). NaN where a run's cost is not known or no baseline fits.
         Seconds compare only between runs on the same machine.
     """
     methods, _ = group_runs(runs)

@@ -72,7 +72,8 @@ class ProbeCase:
     reference: str
     estimated_overlap: float
     actual_overlap: float
-    estimated_good: bool
+    estimated_good: bool | None
+    """None where the probe could not tell."""
     actual_good: bool
 
 
@@ -82,16 +83,20 @@ class ProbeCounts:
 
     right: int
     total: int
-    """References called good enough or not."""
+    """References that were called good enough, or not."""
     pairs_right: int
     pairs_total: int
     """Pairs of references on one suite, of which the one nearer to the probe was nearer to the main model."""
     suites: tuple[str, ...]
+    undecided: int = 0
+    """References of which the probe could not tell; they are not in `total`."""
+    good: int = 0
+    """Of `total`, those that were good enough: without any, always to say no is always right."""
 
     @property
     def words(self) -> str:
         """One sentence with the counts, as counts: they are few."""
-        if not self.total:
+        if not self.total and not self.undecided:
             return NOT_MEASURED
         pairs = (
             f" Of two references, the one nearer to the probe was nearer to the main model in {self.pairs_right} of "
@@ -101,8 +106,12 @@ class ProbeCounts:
         )
         return (
             f"On this project's benchmark suites ({', '.join(self.suites)}) such estimates were right for {self.right} "
-            f"of {self.total} references.{pairs}"
+            f"of {self.total} references{self._what_that_means()}.{pairs}"
         )
+
+    def _what_that_means(self) -> str:
+        said = f"; of {self.undecided} more they could not tell" if self.undecided else ""
+        return f"{said}; none of them was good enough, so always to say no does as well" if not self.good else said
 
 
 NOT_MEASURED = "How often such estimates are right has not been measured yet; take this one as a hint."
@@ -202,7 +211,9 @@ def count_probes(cases: Sequence[ProbeCase]) -> ProbeCounts:
     ]
     return ProbeCounts(
         right=sum(case.estimated_good == case.actual_good for case in cases),
-        total=len(cases),
+        total=sum(case.estimated_good is not None for case in cases),
+        undecided=sum(case.estimated_good is None for case in cases),
+        good=sum(case.actual_good for case in cases if case.estimated_good is not None),
         pairs_right=sum(estimated * actual > 0 for estimated, actual in pairs),
         pairs_total=len(pairs),
         suites=tuple(dict.fromkeys(case.suite for case in cases)),

@@ -172,6 +172,11 @@ def describe(key: MethodKey) -> str:
     return words + (f", {key.fraction:.4g} of the data)" if key.fraction < 1 else ")")
 
 
+def reference_words(model: str, layers: int | None) -> str:
+    """Name a reference as the fact `matched.reference` does."""
+    return f"{short_model(model)}, {layers} layers"
+
+
 def short_model(model: str) -> str:
     """Last part of a model's path or hub name."""
     return model.rstrip("/").rpartition("/")[2] or model

@@ -18,7 +18,7 @@ import pandas as pd
 from ftft_core import store
 from ftft_core.comparison import ComparedSplit, RunResult, SplitPredictions
 from ftft_core.comparison.columns import MissingRun
-from ftft_core.comparison.runs import column_id, short_model
+from ftft_core.comparison.runs import column_id, reference_words
 from ftft_core.config import METHODS, StopConfig
 from ftft_core.selection import Recipe
 from ftft_core.selection.words import joined_words
@@ -187,7 +187,7 @@ def _matched_facts(run: Mapping[str, Any], others: Iterable[RunResult]) -> dict[
     for other in sorted(others, key=lambda each: (each.method != "ftft", each.reference_model or "", column_id(each))):
         is_it = other.seed == run["seed"] and other.reference_model is not None and other.total_flops is not None
         if is_it and math.isclose(other.total_flops or 0.0, wanted, rel_tol=1e-9):
-            reference = f"{short_model(other.reference_model or '')}, {other.reference_layers} layers"
+            reference = reference_words(other.reference_model or "", other.reference_layers)
             more = {name: value for name, value in other.facts.items() if name.startswith(("reference.", "subset."))}
             facts = {"method": other.method, "reference": reference, "fraction": other.fraction, **more}
             return {f"matched.{name}": value for name, value in facts.items()}
@@ -227,7 +227,7 @@ def _result(
             **{name: config.get(name) for name in _METHOD_FACTS},
             **({"precision": run["precision"]} if isinstance(run["precision"], str) else {}),
             **_subset_facts(subset),
-            **({} if reference is None else _reference_facts(json.loads(reference["config"]))),
+            **({} if reference is None else _reference_facts(reference)),
         },
     )
 
@@ -250,12 +250,24 @@ def _config_facts(config: Mapping[str, Any]) -> dict[str, object]:
     return {
         "budget": _budget_in_words(config["budget"]),
         "stop": _stop_in_words(config),
+        "excluded": _excluded_in_words(config.get("excluded")),
         **{f"training.{name}": value for name, value in config["training"].items() if name in _TRAINING_FACTS},
     }
 
 
-def _reference_facts(config: Mapping[str, Any]) -> dict[str, object]:
-    return {f"reference.{name.removeprefix('training.')}": value for name, value in _config_facts(config).items()}
+def _excluded_in_words(excluded: Mapping[str, Any] | None) -> str:
+    """Say which examples a run left out; "none" too is said, so that runs with and without differ."""
+    return "none" if excluded is None else f"{excluded['num_examples']:,} [{str(excluded['fingerprint'])[:6]}]"
+
+
+def _reference_facts(reference: Mapping[str, Any]) -> dict[str, object]:
+    config = json.loads(reference["config"])
+    facts = {f"reference.{name.removeprefix('training.')}": value for name, value in _config_facts(config).items()}
+    if isinstance(reference["precision"], str):
+        facts["reference.precision"] = reference["precision"]
+    # A third of the data and a budget of steps: told by the share, which is 1 for all of them.
+    facts["reference.fraction"] = round(float(reference["fraction"]), 4)
+    return facts
 
 
 def _subset_facts(subset: Recipe | None) -> dict[str, object]:
@@ -273,6 +285,7 @@ def _subset_facts(subset: Recipe | None) -> dict[str, object]:
     return {
         "subset.strategy": subset.strategy,
         "subset.balance": subset.balance,
+        "subset.quotas": None if subset.quotas is None else json.dumps(subset.quotas, sort_keys=True),
         "subset.epochs": subset.epochs,
         "subset.maps": 1 if subset.source_runs is None else len(subset.source_runs),
         "subset.where": where,
