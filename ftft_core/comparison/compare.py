@@ -7,25 +7,24 @@ Owns the rows that `ftft compare` promises and the frames beside them. The stati
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ftft_core.comparison.baselines import baseline_of, cost_base, kinds_of
 from ftft_core.comparison.bootstrap import Difference, SeedScores, difference, holm
 from ftft_core.comparison.columns import make_columns
 from ftft_core.comparison.runs import (
     KEY_COLUMNS,
     ComparedSplit,
-    MethodKey,
     MethodRuns,
     RunResult,
     describe,
     differing_facts,
     group_runs,
-    reference_words,
 )
 from ftft_core.comparison.scoring import Scores, group_scores, score_all, seed_scores, several
 from ftft_core.errors import InputError, unknown
@@ -41,8 +40,6 @@ ROLES = ("dev", "in_distribution", "out_of_distribution")
 SETTINGS = ("suite_fingerprint", "precision")
 """Facts beside those of the training that no method decides. A budget is not one: methods have budgets of their own."""
 
-PLAIN = "erm"
-"""Plain fine-tuning on all examples: its cost is 100 % where there is a run of it, whatever scores are held against."""
 
 NUM_RESAMPLES = 2000
 """R of the bootstrap where nothing asks for more."""
@@ -97,11 +94,6 @@ class Comparison:
     def records(self) -> list[dict[str, Any]]:
         """Rows as JSON takes them: exactly the keys `ROW_COLUMNS`, None for what is missing."""
         return to_records(self.rows)
-
-
-def cost_base(methods: Iterable[str], baseline: str) -> str:
-    """Give the method among these whose cost is 100 %."""
-    return PLAIN if PLAIN in set(methods) else baseline
 
 
 def to_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -211,39 +203,6 @@ def _difference(
     return None if own is None or other is None else difference(own, other, seed=seed)
 
 
-def baseline_of(method: MethodRuns, methods: Sequence[MethodRuns], baseline: str) -> MethodRuns | None:
-    """Choose the runs that a method is compared with, as `compare_runs` says."""
-    key = method.key
-    candidates = _candidates(key, methods, baseline)
-    if key.method == baseline:
-        # Runs of the baseline on a part of the data, or with another budget, are no baseline of their own.
-        return max(candidates, key=lambda other: (other.key.fraction == 1.0, len(other.runs)))
-    own_match = None
-    if key.reference_model is not None:
-        own_match = (key.method, reference_words(key.reference_model, key.reference_layers), key.fraction)
-
-    def likeness(other: MethodRuns) -> tuple[bool, bool, bool, bool, int, int]:
-        match = tuple(other.facts.get(f"matched.{name}") for name in ("method", "reference", "fraction"))
-        same_reference = (other.key.reference_model, other.key.reference_layers) == (
-            key.reference_model,
-            key.reference_layers,
-        )
-        alike = sum(1 for name, value in method.facts.items() if other.facts.get(name) == value)
-        same_fraction = other.key.fraction == key.fraction
-        return match == own_match, same_reference, other.key.fraction == 1.0, same_fraction, alike, len(other.runs)
-
-    return max(candidates, key=likeness) if candidates else None
-
-
-def _candidates(key: MethodKey, methods: Sequence[MethodRuns], baseline: str) -> list[MethodRuns]:
-    same_model = (key.model, key.num_layers)
-    return [
-        other
-        for other in methods
-        if other.key.method == baseline and (other.key.model, other.key.num_layers) == same_model
-    ]
-
-
 def _notes_on_baselines(
     methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None], baseline: str, lost: str
 ) -> list[str]:
@@ -262,12 +221,12 @@ def _notes_on_baselines(
                 f"{describe(method.key)} and its baseline differ in more than the method: {', '.join(apart)}. Their "
                 "difference is of both together."
             )
-        if chosen is not None and chosen is not method and len(_candidates(method.key, methods, baseline)) > 1:
+        if chosen is not None and chosen is not method and len(kinds_of(method.key, methods, baseline)) > 1:
             chosen_for.setdefault(chosen.column, []).append(method.key.method)
     for column in make_columns(methods) if chosen_for else ():
         if column.column in chosen_for:
             users = ", ".join(dict.fromkeys(chosen_for[column.column]))
-            kinds = len(_candidates(column.key, methods, baseline))
+            kinds = len(kinds_of(column.key, methods, baseline))
             notes.append(
                 f"{users} could be compared with {kinds} kinds of '{baseline}' runs; the differences are to "
                 f"{column.name}, {several('run', column.runs)}."

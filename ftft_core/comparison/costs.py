@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ftft_core.comparison.compare import baseline_of
+from ftft_core.comparison.baselines import baseline_of
 from ftft_core.comparison.runs import MethodRuns, RunResult, group_runs, mean_or_none
 from ftft_core.errors import InputError
 

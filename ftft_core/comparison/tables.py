@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from ftft_core.comparison.compare import ROW_COLUMNS, Comparison, cost_base, to_records
+from ftft_core.comparison.baselines import cost_base
+from ftft_core.comparison.compare import ROW_COLUMNS, Comparison, to_records
 from ftft_core.errors import InputError, one_of, unknown
 from ftft_core.metrics import HIGHER_IS_BETTER
 

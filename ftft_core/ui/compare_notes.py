@@ -9,7 +9,7 @@ import html
 
 import streamlit as st
 
-from ftft_core.comparison.compare import PLAIN
+from ftft_core.comparison.baselines import PLAIN
 from ftft_core.metrics import HIGHER_IS_BETTER
 from ftft_core.ui.frame import theme
 from ftft_core.workspace import ComparisonReport

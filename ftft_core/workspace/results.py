@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ftft_core.comparison import Comparison, RunResult, compare_runs, conclude, cost_table, to_latex, to_markdown
+from ftft_core.comparison.baselines import baseline_of
 from ftft_core.comparison.columns import Column, make_columns
-from ftft_core.comparison.compare import baseline_of
 from ftft_core.comparison.efficiency import REACH_COLUMNS, first_reach, mean_curves
 from ftft_core.comparison.pairs import OUTCOMES, Pair, compare_pair
 from ftft_core.comparison.runs import MethodRuns
