@@ -164,7 +164,7 @@ def test_a_reference_without_a_budget_sees_the_data_as_often_as_the_main_model(t
 
 
 def test_every_reference_and_fraction_makes_runs_of_its_own(tmp_path: Path) -> None:
-    references = [{"model": "s", "layers": 2}, {"model": "s", "layers": 2, "epochs": 1}, {"model": "t"}]
+    references = [{"model": "s", "layers": 2}, {"model": "s", "layers": 2, "epochs": 5}, {"model": "t"}]
     changes = {"reference_model": references, "fraction": [0.1, 0.5], "seeds": [7]}
     runs = expand(recipe_of(tmp_path, methods=["ftft", "random", "erm"], **changes))
     assert Counter(run.method for run in runs) == {"ftft": 6, "reference": 3, "random": 2, "erm": 1}

@@ -107,11 +107,27 @@ def test_what_a_recipe_can_not_ask_of_these_methods_is_told_at_once() -> None:
     assert "A reference_model is needed by jtt, poe, curriculum, but missing" in caught.value.problems
     assert len(caught.value.problems) == 3
     with pytest.raises(InputError) as caught:
-        recipe_of(error_weight=0.5, reference_model=[{"model": "r", "epochs": 0.5}, {"model": "r", "epochs": 1}])
+        recipe_of(
+            methods=["jtt"],
+            error_weight=0.5,
+            reference_model=[{"model": "r", "epochs": 0.5}, {"model": "r", "epochs": 1}],
+        )
     assert caught.value.problems == [
         "error_weight: received 0.5; it must be at least 1.",
         "reference_model: received 0.5 epochs; method jtt looks for errors after the first one, so give at least 1",
     ]
+    with pytest.raises(InputError) as caught:
+        recipe_of(
+            methods=["ftft", "cartography", "poe"],
+            epochs=1,
+            reference_model=[{"model": "r"}, {"model": "s", "epochs": 2}],
+        )
+    assert caught.value.problems == [
+        "epochs: received 1; cartography chooses by what changes from epoch to epoch, so give at least 2",
+        "reference_model: received 1 epochs; ftft chooses by what changes from epoch to epoch, so give at least 2",
+    ]
+    with pytest.raises(InputError, match=r"received 0\.5 epochs; a map takes an epoch that saw every example"):
+        recipe_of(methods=["poe", "el2n"], reference_model={"model": "r", "epochs": 0.5})
     with pytest.raises(InputError, match="error_weight: only method jtt knows it, and is not among the methods"):
         recipe_of(error_weight=5, methods=["erm", "ftft"])
     assert recipe_of(methods=["erm", "focal"], reference_model=None).methods == ("erm", "focal")

@@ -161,14 +161,44 @@ def _needs_reference(method: str) -> bool:
     return kind.source == "cheaper" or kind.budget in {"matched", "reference"}
 
 
-def _too_short_for_errors(references: object) -> Iterable[Problem]:
-    """Tell of references, as written, that end before the first epoch does."""
+_BY_CHANGES = frozenset({"ambiguous", "forgetting"})
+"""Selections by what changes from one epoch to the next."""
+
+
+def _too_short_for_maps(methods: Sequence[str], references: object, epochs: object) -> Iterable[Problem]:
+    """Tell of references, as written, that end before the map is there that a method needs of them.
+
+    :param epochs: the main model's budget, which is that of references without one of their own.
+    """
+    by_changes = [name for name in methods if METHOD_TABLE[name].strategy in _BY_CHANGES]
+    own = [name for name in by_changes if METHOD_TABLE[name].source == "own"]
+    if own and _is_under(epochs, 2):
+        yield ("epochs",), f"received {epochs:g}; {_choose_by_changes(own)}, so give at least 2"
+    cheaper = [name for name in methods if METHOD_TABLE[name].source == "cheaper"]
+    needing_two = [name for name in by_changes if name in cheaper]
     for reference in _elements(references):
         # What is no mapping, or no number, is told where it stands.
-        epochs = reference.get("epochs") if isinstance(reference, Mapping) else None
-        if isinstance(epochs, int | float) and 0 < epochs < 1:
-            said = f"received {epochs:g} epochs; method jtt looks for errors after the first one, so give at least 1"
-            yield ("reference_model",), said
+        given = reference if isinstance(reference, Mapping) else {}
+        if given.get("max_steps") is not None:
+            continue  # How many epochs these are is known once the suite is.
+        length = epochs if given.get("epochs") is None else given["epochs"]
+        if needing_two and _is_under(length, 2):
+            said = f"{_choose_by_changes(needing_two)}, so give at least 2"
+        elif cheaper and _is_under(length, 1):
+            said = "a map takes an epoch that saw every example, so give at least 1"
+            if cheaper == ["jtt"]:
+                said = "method jtt looks for errors after the first one, so give at least 1"
+        else:
+            continue
+        yield ("reference_model",), f"received {length:g} epochs; {said}"
+
+
+def _is_under(epochs: Any, least: float) -> bool:
+    return isinstance(epochs, int | float) and not isinstance(epochs, bool) and 0 < epochs < least
+
+
+def _choose_by_changes(methods: Sequence[str]) -> str:
+    return f"{' and '.join(methods)} choose{'s' * (len(methods) == 1)} by what changes from epoch to epoch"
 
 
 class Recipe(Config):
@@ -262,9 +292,9 @@ class Recipe(Config):
         needing = [name for name in methods if _needs_reference(name)]
         if needing and not values.get("reference_model"):
             yield (), f"a reference_model is needed by {', '.join(dict.fromkeys(needing))}, but missing"
-        if "jtt" in methods:
-            yield from _too_short_for_errors(values.get("reference_model"))
-        elif values.get("error_weight") is not None and "methods" not in wrong:
+        if not wrong & {"epochs", "max_steps"}:
+            yield from _too_short_for_maps(methods, values.get("reference_model"), epochs)
+        if "jtt" not in methods and values.get("error_weight") is not None and "methods" not in wrong:
             yield (
                 ("error_weight",),
                 "only method jtt knows it, and is not among the methods; leave it out, or add jtt",
