@@ -211,7 +211,7 @@ def read_dynamics(
     if not with_cut_short:
         seen[cut_short] = False
     ids, gold = read_ids_and_labels(connection, run_no, positions)
-    return TrainingDynamics(ids, gold, logits, seen, labels, steps), positions
+    return TrainingDynamics(ids, gold, logits, seen, labels, steps if (steps >= 0).any() else None), positions
 
 
 def read_learning_curves(connection: Connection, run_id: str, example_ids: Sequence[str]) -> pd.DataFrame:

@@ -301,7 +301,8 @@ def test_a_selection_does_not_send_the_figure_again(open_map):
     received.clear()
     map_.drag([*TRIANGLE, TRIANGLE[0]])
     map_.wait(outlines=1)
-    assert fetched == []
+    # A font may still be on its way on a busy machine; the figure comes from elsewhere.
+    assert [url for url in fetched if not url.endswith(".woff2")] == []
     assert 0 < sum(received) < 200_000
 
 
