@@ -76,11 +76,12 @@ def _map_frame(folder: str, run_id: str, counted: str, epochs: int | None) -> pd
 
 def doubts(run: dict[str, Any], data_map: pd.DataFrame) -> tuple[str, ...]:
     """Return why the whole map of a run tells little; empty for one that can be used."""
-    return _doubts(str(workspace_folder()), str(run["run_id"]), str(run["counted_epochs"]), data_map)
+    of_order = "adjusted_variability" in data_map
+    return _doubts(str(workspace_folder()), str(run["run_id"]), str(run["counted_epochs"]), of_order, data_map)
 
 
 @st.cache_resource(show_spinner=False, max_entries=48)
-def _doubts(folder: str, run_id: str, counted: str, _data_map: pd.DataFrame) -> tuple[str, ...]:
+def _doubts(folder: str, run_id: str, counted: str, of_order: bool, _data_map: pd.DataFrame) -> tuple[str, ...]:
     return map_doubts(_data_map)
 
 

@@ -116,7 +116,11 @@ def _doubts(run: dict[str, Any]) -> tuple[str, ...]:
     """Return why the whole map of a run that has ended tells little; early epochs do, and that is no fault."""
     if run["status"] not in ENDED:
         return ()
-    return map_reads.doubts(run, map_reads.map_frame(run, epochs=None))
+    data_map = map_reads.map_frame(run, epochs=None)
+    if "adjusted_variability" in (state().x, state().y):
+        # Who looks at it need not be told to.
+        data_map = data_map.drop(columns="adjusted_variability")
+    return map_reads.doubts(run, data_map)
 
 
 def _draw_doubts(run: dict[str, Any]) -> None:
