@@ -4,7 +4,8 @@
 every suite that has a main model and something to hold against it. An average of one to three seeds of a reference,
 of one run each of two references, or of the main model itself is held against one to three seeds of the main model,
 averaged too. Only runs of different seeds are compared: those of one seed saw the examples in the same order, and
-agree for that. Prints JSON, a row for each kind of average, number of main runs, and score:
+agree for that. Scores that a map lacks (adjusted variability of older runs) are left out. Prints JSON, a row for each
+kind of average, number of main runs, and score:
 
 - `overlap`: Jaccard, of the sets that the score would choose, ties drawn by lot; `chance` is that of random sets.
 - `correlation`: Spearman's, of the score.

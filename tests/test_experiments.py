@@ -128,6 +128,7 @@ def test_a_file_that_is_no_recipe_is_told(tmp_path: Path) -> None:
     (tmp_path / "twice.yaml").write_text("seeds: [0]\nsuite: a\nseeds: [0, 1]\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"twice.yaml is not valid YAML \(the key 'seeds' is written twice"):
         read_recipe(tmp_path / "twice.yaml")
+    assert values_of("a: &a {p: 1}\nb: {<<: *a, p: 2}\n") == {"a": {"p": 1}, "b": {"p": 2}}, "merging is no repeating"
     (tmp_path / "list.yaml").write_text("- a\n- b\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"must be a mapping of keys to values; received \['a', 'b'\]"):
         read_recipe(tmp_path / "list.yaml")

@@ -25,6 +25,8 @@ from ftft_core.config import (
 from ftft_core.errors import InputError, unknown
 from ftft_core.experiments.recipe_text import values_of
 from ftft_core.methods import METHODS as METHOD_TABLE
+from ftft_core.selection.select import NEEDS_TWO_EPOCHS
+from ftft_core.selection.strategies import columns_used
 
 _SAID = ("suite", "main_model", "methods", "fraction", "early_stop", "seeds")
 """Fields that are written out also where they are as usual."""
@@ -161,16 +163,12 @@ def _needs_reference(method: str) -> bool:
     return kind.source == "cheaper" or kind.budget in {"matched", "reference"}
 
 
-_BY_CHANGES = frozenset({"ambiguous", "forgetting"})
-"""Selections by what changes from one epoch to the next."""
-
-
 def _too_short_for_maps(methods: Sequence[str], references: object, epochs: object) -> Iterable[Problem]:
     """Tell of references, as written, that end before the map is there that a method needs of them.
 
     :param epochs: the main model's budget, which is that of references without one of their own.
     """
-    by_changes = [name for name in methods if METHOD_TABLE[name].strategy in _BY_CHANGES]
+    by_changes = [name for name in methods if _chooses_by_changes(METHOD_TABLE[name].strategy)]
     own = [name for name in by_changes if METHOD_TABLE[name].source == "own"]
     if own and _is_under(epochs, 2):
         yield ("epochs",), f"received {epochs:g}; {_choose_by_changes(own)}, so give at least 2"
@@ -191,6 +189,10 @@ def _too_short_for_maps(methods: Sequence[str], references: object, epochs: obje
         else:
             continue
         yield ("reference_model",), f"received {length:g} epochs; {said}"
+
+
+def _chooses_by_changes(strategy: str | None) -> bool:
+    return strategy is not None and any(column in NEEDS_TWO_EPOCHS for column in columns_used(strategy))
 
 
 def _is_under(epochs: Any, least: float) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ftft_core.config.unique_keys import UniqueKeyLoader
 from ftft_core.errors import InputError
 
 
@@ -19,7 +20,7 @@ def values_of(text: str, *, what: str = "The recipe") -> object:
     :raises InputError: when it is no YAML.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=UniqueKeyLoader)
     except (yaml.YAMLError, ValueError) as failure:
         said = " ".join(str(failure).split())
         raise InputError(f"{what} is not valid YAML ({said}).") from failure
@@ -28,19 +29,6 @@ def values_of(text: str, *, what: str = "The recipe") -> object:
 def yaml_of(values: Mapping[str, Any]) -> str:
     """Write a recipe's mapping as YAML, short lists on one line."""
     return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-
-
-class _Loader(yaml.SafeLoader):
-    """A key that is written twice is an error: one of the two would be lost without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for (key_node, _), key in zip(node.value, keys, strict=True):
-            if isinstance(key, str) and key != "<<" and keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' is written twice", key_node.start_mark
-                )
-        return dict(super().construct_mapping(node, deep=deep))
 
 
 class _Dumper(yaml.SafeDumper):

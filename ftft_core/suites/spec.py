@@ -16,6 +16,7 @@ import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ftft_core.config import Config, parse
+from ftft_core.config.unique_keys import UniqueKeyLoader
 from ftft_core.errors import SuiteError, one_of
 from ftft_core.suites.suite import DEV, TRAIN, name_problem
 
@@ -254,19 +255,8 @@ def _num_nodes(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
-class _SpecLoader(yaml.SafeLoader):
-    """Scalars stay text as written, null excepted; a key that is written twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' is written twice", key_node.start_mark
-                )
-            seen.add(key if isinstance(key, str) else repr(key))
-        return dict(super().construct_mapping(node, deep=deep))
+class _SpecLoader(UniqueKeyLoader):
+    """Scalars stay text as written, null excepted."""
 
 
 _SpecLoader.yaml_implicit_resolvers = {

@@ -114,7 +114,7 @@ def test_a_run_is_started_watched_left_cancelled_resumed_and_compared(
     app.workspace.sync()  # the page reads the run's files, which the database follows
     assert app.workspace.run(run)["status"] == "cancelled"
     again.get_by_role("button", name="Resume").click()
-    again.locator(".ftft-state", has_text="It went on from step").wait_for(timeout=3000 * SECONDS)
+    again.locator(".ftft-state", has_text="It went on from step").wait_for()
     again.locator(".ftft-state", has_text=re.compile("^Finished")).wait_for(timeout=4000 * SECONDS)
     app.workspace.sync()
     assert app.workspace.run(run)["resumed_from_step"] > 0
