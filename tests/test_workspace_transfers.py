@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -273,3 +274,16 @@ def test_bad_options_are_told(
     document = json.loads(out)
     assert code == 2
     assert said in " ".join([document["error"], *document["problems"]])
+
+
+def test_runs_of_which_no_batch_is_known_are_not_compared_by_adjusted_variability(workspace: Workspace) -> None:
+    whole = workspace.transferable_runs("toy")["name"].tolist()
+    dynamics = dataclasses.replace(workspace.dynamics("main-0"), steps=None)
+    workspace.import_dynamics(dynamics, name="imported", suite="toy")
+    assert "imported" in workspace.transferable_runs("toy")["name"].tolist()
+    able = workspace.transferable_runs("toy", score="adjusted_variability")["name"].tolist()
+    assert "imported" not in able
+    assert {"main-0", "main-1", "small-0"} <= set(able) <= set(whole)
+    report = workspace.transfer_report(["main-0", "main-1", "small-0"], score="adjusted_variability")
+    assert report.score == "adjusted_variability"
+    assert report.scores[report.scores["score"] == "adjusted_variability"]["correlation"].notna().any()

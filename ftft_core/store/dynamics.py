@@ -173,6 +173,15 @@ def runs_with_dynamics(connection: Connection) -> list[str]:
     return [str(run_id) for (run_id,) in rows]
 
 
+def runs_with_steps(connection: Connection) -> list[str]:
+    """Give the ids of the runs of which is known in which batch each example was seen, in every counted epoch."""
+    rows = connection.execute(
+        "SELECT run_id FROM base.runs WHERE run_no IN"
+        " (SELECT run_no FROM base.data_map WHERE adjusted_variability IS NOT NULL) ORDER BY run_no"
+    ).fetchall()
+    return [str(run_id) for (run_id,) in rows]
+
+
 def read_dynamics(
     connection: Connection, run_no: int, *, with_cut_short: bool = False
 ) -> tuple[TrainingDynamics, NDArray[np.int64]]:

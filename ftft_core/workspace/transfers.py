@@ -160,6 +160,9 @@ class Transfers(Selecting):
         """Give the runs of a suite whose maps can be compared by a score, oldest first; see the view `runs`."""
         runs = self.runs(suite)
         enough = 2 if score in NEEDS_TWO_EPOCHS else 1
+        if score == "adjusted_variability":
+            with self.database.reading() as connection:
+                runs = runs[runs["run_id"].isin(dynamics_store.runs_with_steps(connection))]
         return self.with_matched(runs[runs["counted_epochs"] >= enough].reset_index(drop=True))
 
     def with_matched(self, runs: pd.DataFrame) -> pd.DataFrame:
