@@ -15,7 +15,8 @@ if now.suite is None:
         "It needs a suite with a reference and a main model. The demo makes both on a small sample.",
         command="ftft demo",
     )
-score, problems = page.read_score()
+scores = page.scores_of(now.workspace, now.suite)
+score, problems = page.read_score(scores)
 listed = now.workspace.transferable_runs(now.suite, score=score)
 if listed.empty:
     ui.guard(
@@ -32,7 +33,7 @@ if len(listed) == 1:
 asked, more = page.read_asked(listed, score)
 for problem in (*problems, *more):
     st.warning(ui.as_text(problem), icon=":material/link_off:")
-page.draw_controls(asked, listed)
+page.draw_controls(asked, listed, scores)
 ui.write_address()
 if len(asked.runs) < 2:
     st.markdown(":gray[Choose at least two runs to compare.]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -225,3 +226,18 @@ def test_exports_hold_every_table(made: Workspace) -> None:
     assert set(frame["main"]) == {MAIN}
     row = frame[frame["row"] == "reference"].iloc[0]
     assert row["overlap"] == pytest.approx(report.advice.references["overlap"][0])
+
+
+def test_a_score_that_hardly_any_run_knows_is_not_offered(workspace: Workspace) -> None:
+    page = open_transfer(suite="toy", score="adjusted_variability")
+    assert page.selectbox(key="transfer.score").value == "adjusted_variability"
+    without = [dataclasses.replace(workspace.dynamics(run), steps=None) for run in ("main-0", "small-0")]
+    for run in workspace.transferable_runs("toy", score="adjusted_variability")["name"].tolist()[1:]:
+        workspace.remove_run(run)
+    for number, dynamics in enumerate(without):
+        workspace.import_dynamics(dynamics, name=f"imported-{number}", suite="toy")
+    page = open_transfer(suite="toy", score="adjusted_variability")
+    assert not page.exception
+    assert any("which fewer than two runs of this suite know" in each.value for each in page.warning)
+    assert page.selectbox(key="transfer.score").value == "variability"
+    assert "adjusted_variability" not in page.selectbox(key="transfer.score").options

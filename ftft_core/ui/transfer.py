@@ -6,12 +6,14 @@ Owns the page's state and its widgets; the numbers are `comparison`'s, the words
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
 from ftft_core.comparison import SCORE_ENDS, find_candidates, likely_main
+from ftft_core.figures import words
 from ftft_core.ui import frame, reads
 from ftft_core.workspace import ProbeReport, SubsetRecord, TransferReport, Workspace
 
@@ -92,23 +94,32 @@ def read_asked(listed: pd.DataFrame, score: str) -> tuple[Asked, list[str]]:
     return Asked(tuple(runs), main, score, fraction, address.get("show") != "each"), problems
 
 
-def read_score() -> tuple[str, list[str]]:
-    """Read which score the address asks for."""
+def scores_of(workspace: Workspace, suite: str) -> list[str]:
+    """Return the scores by which maps of a suite can be compared: one of them not every run knows."""
+    score = "adjusted_variability"
+    can_adjust = len(workspace.transferable_runs(suite, score=score)) >= 2
+    return [each for each in SCORE_ENDS if can_adjust or each != score]
+
+
+def read_score(scores: Sequence[str]) -> tuple[str, list[str]]:
+    """Read which of these scores the address asks for."""
     address = frame.page_address(PAGE)
     score = address.get("score", DEFAULT_SCORE)
-    if score in SCORE_ENDS:
+    if score in scores:
         return score, []
     address.pop("score")
+    if score in SCORE_ENDS:
+        return DEFAULT_SCORE, [f"The link asks for {words(score)}, which fewer than two runs of this suite know."]
     return DEFAULT_SCORE, [f"The link asks for the score '{score[:50]}', which maps are not compared by."]
 
 
-def draw_controls(asked: Asked, listed: pd.DataFrame) -> None:
+def draw_controls(asked: Asked, listed: pd.DataFrame, scores: Sequence[str]) -> None:
     """Draw the widgets; each shows the state, and changes it in a callback."""
     names = dict(zip(listed["run_id"], listed["name"], strict=True))
     candidates, _ = find_candidates(listed[listed["run_id"].isin(asked.runs)])
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="transfer-controls"):
         _select("Main model", [each.name for each in candidates], asked.main, "main", width=280)
-        _select("Score", list(SCORE_ENDS), asked.score, "score", width=190)
+        _select("Score", list(scores), asked.score, "score", width=190)
         _show("fraction", round(asked.fraction, 4))
         st.number_input("Fraction", SMALLEST_FRACTION, 1.0, step=0.05, format="%.2f", key="transfer.fraction",
                         width=130, on_change=_changed, args=("fraction",),
