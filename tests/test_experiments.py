@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from ftft_core.errors import InputError
-from ftft_core.experiments import PlannedRun, Recipe, mapping_of, read_recipe
+from ftft_core.experiments import PlannedRun, Recipe, mapping_of, read_recipe, seconds_left
 from ftft_core.experiments.planning import model_key, plan
 from ftft_core.experiments.recipe_text import values_of, yaml_of
 from ftft_core.experiments.record import id_of
+from ftft_core.workspace import RunProgress
 
 DESIGN = """\
 suite: hate
@@ -205,3 +206,29 @@ def test_references_that_stop_differently_are_told_apart(tmp_path: Path) -> None
         "reference, s, 6 epochs, until settled, settled_overlap 0.9, seed 0",
         "reference, s, 6 epochs, seed 0",
     ]
+
+
+# -- the time left -----------------------------------------------------------------------------------------------------
+
+
+def progress(status: str, **said: Any) -> RunProgress:
+    unknown = dict.fromkeys(RunProgress.__dataclass_fields__)
+    return RunProgress(**{**unknown, "status": status, "message": "", "fraction": 0.0, "dev_scores": {}, **said})
+
+
+def test_the_time_left_follows_the_pace_of_what_has_begun(tmp_path: Path) -> None:
+    planned = expand(recipe_of(tmp_path, methods=["erm", "random"], seeds=[0, 1]))
+    assert seconds_left(planned, {}) is None  # Nothing was measured, and nothing has begun.
+    for run in planned:
+        run.seconds, run.train_seconds = 100.0, 80.0
+    assert seconds_left(planned, {}) == 400
+    # The first took a quarter of the seconds that were expected of its steps: it was measured on a busy machine.
+    fast = progress("finished", fraction=1.0, step=10, num_steps=10, seconds_elapsed=20.0)
+    assert seconds_left(planned, {planned[0].key: fast}) == pytest.approx(300 / 4)
+    # Two at once end in half the time, and not before the longer of the two.
+    half = progress("running", fraction=0.5, step=5, num_steps=10, seconds_elapsed=40.0, seconds_left=50.0)
+    three = {planned[0].key: progress("finished", fraction=1.0), planned[1].key: half, planned[2].key: half}
+    assert seconds_left(planned, three) == pytest.approx((50 + 50 + 100) / 2)
+    for run in planned[3:]:
+        run.seconds = run.train_seconds = 0.0
+    assert seconds_left(planned, {**three, planned[2].key: progress("finished", fraction=1.0)}) == pytest.approx(50)

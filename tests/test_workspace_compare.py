@@ -12,7 +12,7 @@ from ftft_core.comparison import find_candidates
 from ftft_core.comparison.pairs import OUTCOMES
 from ftft_core.config import BudgetConfig, RunConfig
 from ftft_core.errors import InputError
-from ftft_core.selection import Recipe
+from ftft_core.selection import Recipe, SetCondition
 from tests.compare_workspace import (
     AWKWARD,
     LABELS,
@@ -306,3 +306,27 @@ def test_budgets_that_match_two_methods_are_two_columns(tmp_path):
         ("mini-lm, 6 layers, cost with reference mini-lm, 4 layers", (0, 1)),
     ]
     assert notes == []
+
+
+def test_what_a_subset_came_from_is_part_of_the_cost_whoever_was_named_as_reference(tmp_path):
+    """A hand-picked region costs the map that it was picked on, and that map what it was itself chosen by."""
+    workspace = make_compare_workspace(
+        tmp_path, (Made("erm", 1.1, 60, (0,)), Made("ftft", 1.3, 20, (0,), "ambiguous-{seed}", reference=True))
+    )
+    model, source = str(tmp_path / "mini-lm"), str(workspace.run("reference-0")["run_id"])
+    hard = workspace.save_subset(Recipe(source_run=source, strategy="hard", fraction=0.5), name="hard", suite=SUITE)
+    combined = SetCondition(expression="hard", operands={"hard": hard.subset})
+    both = workspace.save_subset(Recipe(conditions=(combined,)), name="both")
+    drawn = workspace.save_subset(Recipe(strategy="random", fraction=0.5), name="drawn", suite=SUITE)
+    for subset, cost in ((hard, 28e12), (both, 28e12), (drawn, 20e12)):
+        run = workspace.queue_run(RunConfig(suite=SUITE, model=model, method="erm", name=subset.name, subset=subset.name))
+        finish(workspace, run, 20e12)
+        workspace.sync()
+        assert workspace.total_flops(subset.name) == cost, subset.name
+    # A reference trained on a subset of another's map: that one is paid for too.
+    second = workspace.queue_run(
+        RunConfig(suite=SUITE, model=model, layers=2, method="reference", name="second", subset="hard")
+    )
+    finish(workspace, second, 4e12)
+    workspace.sync()
+    assert workspace.total_flops("second") == 12e12

@@ -23,8 +23,6 @@ from ftft_core.experiments.running import plan_experiment
 from ftft_core.planning import Plan, amount_words, duration_words, flops_words
 from ftft_core.workspace import Workspace
 
-UNDER_WAY = ("queued", "running")
-
 
 @dataclass(frozen=True)
 class MethodCost:
@@ -168,6 +166,8 @@ class _Cost:
     flops: float
     """Of training, and of the passes over dev that decide when it ends."""
     seconds: float
+    train_seconds: float
+    """Of these, in optimizer steps."""
 
 
 class _Costs:
@@ -186,7 +186,7 @@ class _Costs:
             if found is None:
                 self._known[run] = self._by_finished_runs(run)
             else:
-                self._known[run] = _Cost(found.train_flops + found.stopping_flops, found.seconds)
+                self._known[run] = _Cost(found.train_flops + found.stopping_flops, found.seconds, found.train_seconds)
         return self._known[run]
 
     def _by_finished_runs(self, run: StandIn) -> _Cost | None:
@@ -204,7 +204,7 @@ class _Costs:
         else:
             num_examples = run.num_examples or self._workspace.num_train(self._suite)
             num_steps = budget.num_steps(num_examples, run.config.training.batch_size) or 1
-        return _Cost(flops * num_steps, seconds * num_steps)
+        return _Cost(flops * num_steps, seconds * num_steps, seconds * num_steps)
 
     def _read_finished_runs(self) -> dict[tuple[str, bool], tuple[float, float]]:
         """FLOPs and seconds of a step, by kind of run and whether it was on all the data; the newest run's count."""
@@ -239,7 +239,7 @@ def _with_costs(
         facts["flops"] = sum(left[key] * cost.flops for key, cost in costs.items())
         facts["seconds"] = sum(left[key] * cost.seconds for key, cost in costs.items())
         for run in planned:
-            run.seconds = costs[run.key].seconds
+            run.seconds, run.train_seconds = costs[run.key].seconds, costs[run.key].train_seconds
     erm_flops = None if erm is None else erm.flops
     return ExperimentPlan(
         (), plan.remarks, tuple(planned), asked, erm_flops=erm_flops, measuring_failed=plan.measuring_failed,

@@ -51,26 +51,25 @@ def follow(workspace: Workspace, experiment: Experiment) -> Following:
 
 
 def seconds_left(planned: Sequence[PlannedRun | RunLine], progress_of: Mapping[str, RunProgress]) -> float | None:
-    """Estimate from what was expected of the runs, stretched where those that have begun took longer.
+    """Estimate from what was expected of the runs, at the pace of those that have begun, and as many at once as now.
 
-    Where that is not known: from the runs that have begun, by seconds per unit of planned work; None before any has.
+    Where nothing was expected: from the runs that have begun, by seconds per unit of planned work; None before any has.
     """
-    works, are_seconds = _works(planned), all(run.seconds is not None for run in planned)
-    spent, done, left, running = 0.0, 0.0, 0.0, 0.0
+    works, trained = _works(planned), _training_works(planned)
+    spent, done, left, running = 0.0, 0.0, 0.0, []
     for run in planned:
-        progress, work = progress_of.get(run.key), works[run.key]
-        if progress is None or progress.status != "finished":
-            if progress is not None and progress.status == "running" and progress.seconds_left is not None:
-                running += progress.seconds_left
-            elif run.status != "skipped":
-                left += work * (1.0 if progress is None else 1.0 - progress.fraction)
+        progress = progress_of.get(run.key)
+        if progress is not None and progress.status == "running" and progress.seconds_left is not None:
+            running.append(progress.seconds_left)
+        elif run.status != "skipped" and (progress is None or progress.status != "finished"):
+            left += works[run.key] * (1.0 if progress is None else 1.0 - progress.fraction)
         if progress is not None and progress.seconds_elapsed and progress.num_steps and progress.step:
             spent += progress.seconds_elapsed
-            done += work * progress.step / progress.num_steps
-    if are_seconds:
-        # What was expected holds starting and evaluating too, which is not in what was spent: it is only stretched.
-        return running + left * (max(1.0, spent / done) if done else 1.0)
-    return None if done == 0 else running + left * spent / done
+            done += trained[run.key] * progress.step / progress.num_steps
+    if done == 0 and any(run.seconds is None for run in planned):
+        return None
+    pace = spent / done if done else 1.0
+    return max([(sum(running) + left * pace) / max(1, len(running)), *running])
 
 
 def _works(planned: Sequence[PlannedRun | RunLine]) -> dict[str, float]:
@@ -78,3 +77,10 @@ def _works(planned: Sequence[PlannedRun | RunLine]) -> dict[str, float]:
     if all(run.seconds is not None for run in planned):
         return {run.key: run.seconds or 0.0 for run in planned}
     return {run.key: run.work for run in planned}
+
+
+def _training_works(planned: Sequence[PlannedRun | RunLine]) -> dict[str, float]:
+    """The same of optimizer steps alone, which is what runs tell the time of."""
+    if all(run.train_seconds is not None for run in planned):
+        return {run.key: run.train_seconds or 0.0 for run in planned}
+    return _works(planned)

@@ -59,6 +59,8 @@ class PlannedRun:
     """About how much it costs, in optimizer steps times layers; to estimate the time left."""
     seconds: float | None = None
     """What all of it is expected to take; None while that is not measured."""
+    train_seconds: float | None = None
+    """Of these, in optimizer steps."""
     run_id: str | None = None
     status: str = "planned"
     message: str = ""

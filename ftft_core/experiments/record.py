@@ -59,6 +59,8 @@ class RunLine:
     status: str
     """That of a run, or `planned`, or `skipped` when a run that it needs did not finish."""
     message: str
+    train_seconds: float | None = None
+    """Of `seconds`, in optimizer steps."""
 
 
 @dataclass(frozen=True)

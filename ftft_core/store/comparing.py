@@ -16,6 +16,7 @@ from ftft_core.selection.patterns import check_length
 from ftft_core.store.connection import Connection
 from ftft_core.store.rows import fetch_one, fetch_table
 from ftft_core.store.search import search_positions
+from ftft_core.store.subsets import source_runs
 from ftft_core.store.suites import find_suite
 
 
@@ -77,6 +78,24 @@ def read_run_recipes(connection: Connection, suite: str) -> dict[str, str]:
         [find_suite(connection, suite)],
     ).fetchall()
     return {str(run_id): str(recipe) for run_id, recipe in rows}
+
+
+def read_sources(connection: Connection, suite: str) -> dict[str, list[str]]:
+    """Give for each run of the suite the runs whose dynamics it was given: its reference, and those whose maps chose
+    the subset that it was trained on. Runs that were given none are left out.
+    """
+    rows = connection.execute(
+        "SELECT r.run_id, f.run_id, x.subset FROM base.runs r LEFT JOIN base.all_runs f ON f.run_no = r.reference_run_no"
+        " LEFT JOIN base.subsets x ON x.subset_no = r.subset_no"
+        " WHERE r.suite_no = ? AND (r.reference_run_no IS NOT NULL OR r.subset_no IS NOT NULL)",
+        [find_suite(connection, suite)],
+    ).fetchall()
+    chosen_by = {subset: source_runs(connection, subset) for subset in {row[2] for row in rows} - {None}}
+    given = {
+        str(run_id): [*([reference] if reference else []), *chosen_by.get(subset, ())]
+        for run_id, reference, subset in rows
+    }
+    return {run_id: list(dict.fromkeys(sources)) for run_id, sources in given.items() if sources}
 
 
 def read_test_page(

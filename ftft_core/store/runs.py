@@ -131,20 +131,6 @@ def set_run_state(connection: Connection, run_id: str, status: str, message: str
     )
 
 
-def total_flops(connection: Connection, run_id: str) -> float | None:
-    """Give the FLOPs of training a run and its reference, of what they looked at to stop, and of what the reference did
-    for this run's method alone; None if not known.
-    """
-    (total,) = fetch_one(
-        connection,
-        "SELECT r.train_flops + coalesce(r.stopping_flops, 0) + coalesce(r.selecting_flops, 0)"
-        " + CASE WHEN r.reference_run_no IS NULL THEN 0 ELSE f.train_flops + coalesce(f.stopping_flops, 0) END"
-        " FROM base.runs r LEFT JOIN base.runs f ON f.run_no = r.reference_run_no WHERE r.run_id = ?",
-        [run_id],
-    )
-    return None if total is None else float(total)
-
-
 def users_of_run(connection: Connection, run_no: int) -> list[str]:
     """Name the runs and subsets that were made from a run."""
     rows = connection.execute(

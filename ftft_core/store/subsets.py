@@ -248,10 +248,10 @@ def subset_recipes(connection: Connection, subsets: Sequence[str]) -> list[tuple
     return [found[subset] for subset in subsets if subset in found]
 
 
-def source_runs(connection: Connection, reference: str) -> list[str]:
-    """Give the ids of the runs whose maps a subset came from, through the subsets that it was combined from too."""
+def source_runs(connection: Connection, subset: str) -> list[str]:
+    """Give the ids of the runs whose maps a subset, by its id, came from, through those that it was combined from too."""
     found: set[str] = set()
-    waiting, seen = {read_subset(connection, reference)["subset"]}, set()
+    waiting, seen = {subset}, set()
     while waiting:
         seen |= waiting
         # An operand that was removed still knows where it came from.

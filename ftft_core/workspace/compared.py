@@ -63,7 +63,6 @@ def read_compared_runs(connection: store.Connection, suite: str) -> ComparedRuns
         ComparedSplit(row.split, row.role, row.label_map) for row in rows.itertuples() if row.role != "train"
     )
     listed = run_store.list_runs(connection, suite)
-    recipes = comparing_store.read_run_recipes(connection, suite)
     known = {str(row["run_id"]): row for row in listed.to_dict("records")}
     order = list(METHODS)
     place = {name: order.index(name) if name in order else len(order) for name in listed["method"]}
@@ -71,7 +70,7 @@ def read_compared_runs(connection: store.Connection, suite: str) -> ComparedRuns
     chosen.sort(key=lambda row: place[row["method"]])  # stable: within a method as they were made
     done = [row for row in chosen if row["status"] == "finished"]
     predictions = _read_predictions(connection, suite, [row["run_id"] for row in done], splits)
-    results = _with_precision(_results(chosen, known, recipes, predictions))
+    results = _with_precision(_results(connection, suite, chosen, known, predictions))
     unfinished = [
         (
             results[row["run_id"]],
@@ -92,12 +91,15 @@ def read_compared_runs(connection: store.Connection, suite: str) -> ComparedRuns
     )
 
 
-def describe_runs(connection: store.Connection, suite: str) -> dict[str, RunResult]:
-    """Give every finished run of a suite by its id, references too, without predictions; oldest first."""
+def describe_runs(
+    connection: store.Connection, suite: str, run_ids: Sequence[str] | None = None
+) -> dict[str, RunResult]:
+    """Give these runs of a suite, or all that finished, by id, references too, without predictions; oldest first."""
     listed = run_store.list_runs(connection, suite).to_dict("records")
     known = {str(row["run_id"]): row for row in listed}
-    done = [row for row in known.values() if row["status"] == "finished"]
-    return _results(done, known, comparing_store.read_run_recipes(connection, suite), {})
+    if run_ids is None:
+        run_ids = [run_id for run_id, row in known.items() if row["status"] == "finished"]
+    return _results(connection, suite, [known[run_id] for run_id in run_ids], known, {})
 
 
 def matched_facts(connection: store.Connection, suite: str) -> dict[str, dict[str, object]]:
@@ -107,7 +109,7 @@ def matched_facts(connection: store.Connection, suite: str) -> dict[str, dict[st
     if not in_flops:
         return {}
     known = {str(row["run_id"]): row for row in listed}
-    results = _results(listed, known, comparing_store.read_run_recipes(connection, suite), {}).values()
+    results = _results(connection, suite, listed, known, {}).values()
     return {str(row["run_id"]): _matched_facts(row, results) for row in in_flops}
 
 
@@ -136,13 +138,18 @@ def _read_predictions(
 
 
 def _results(
+    connection: store.Connection,
+    suite: str,
     rows: Sequence[Mapping[str, Any]],
     known: Mapping[str, Mapping[str, Any]],
-    recipes: Mapping[str, str],
     predictions: Mapping[str, Mapping[str, SplitPredictions]],
 ) -> dict[str, RunResult]:
+    recipes = comparing_store.read_run_recipes(connection, suite)
+    sources = comparing_store.read_sources(connection, suite)
     found = {
-        row["run_id"]: _result(row, known, recipes.get(row["run_id"]), predictions.get(row["run_id"], {}))
+        row["run_id"]: _result(
+            row, known, _parts(row, known, sources), recipes.get(row["run_id"]), predictions.get(row["run_id"], {})
+        )
         for row in rows
     }
     return {
@@ -197,12 +204,12 @@ def _matched_facts(run: Mapping[str, Any], others: Iterable[RunResult]) -> dict[
 def _result(
     run: Mapping[str, Any],
     known: Mapping[str, Mapping[str, Any]],
+    parts: Sequence[Mapping[str, Any]],
     recipe: str | None,
     predictions: Mapping[str, SplitPredictions],
 ) -> RunResult:
     reference = known.get(run["reference_run"]) if isinstance(run["reference_run"], str) else None
     subset = None if recipe is None else Recipe.model_validate_json(recipe)
-    parts = [run, *_references(reference, subset, known)]
     flops, seconds, steps, examples_seen = (
         _sum([*(_cost(part, name) for part in parts), _known(run, SELECTING_COSTS.get(name))]) for name in COSTS
     )
@@ -232,16 +239,21 @@ def _result(
     )
 
 
-def _references(
-    reference: Mapping[str, Any] | None, subset: Recipe | None, known: Mapping[str, Mapping[str, Any]]
+def _parts(
+    run: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], sources: Mapping[str, Sequence[str]]
 ) -> list[Mapping[str, Any]]:
-    """Give the runs whose dynamics a run needed: its reference, and all whose maps were averaged for its subset."""
-    if reference is None:
-        return []
-    averaged = () if subset is None or subset.source_runs is None else subset.source_runs
-    others = [run_id for run_id in averaged if run_id != reference["run_id"]]
+    """Give a run and all that was needed for it, each once: its reference, the runs whose maps chose its subset, and
+    what those needed.
+    """
     unknown: dict[str, Any] = dict.fromkeys(COSTS)  # a run that was removed: its cost is not known
-    return [reference, *(known.get(run_id, unknown) for run_id in others)]
+    found: dict[str, Mapping[str, Any]] = {run["run_id"]: run}
+    waiting = list(sources.get(run["run_id"], ()))
+    while waiting:
+        run_id = waiting.pop()
+        if run_id not in found:
+            found[run_id] = known.get(run_id, unknown)
+            waiting += sources.get(run_id, ())
+    return list(found.values())
 
 
 def _config_facts(config: Mapping[str, Any]) -> dict[str, object]:

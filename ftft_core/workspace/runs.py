@@ -18,6 +18,7 @@ from ftft_core.run_folder import RESUMABLE, RunFolder
 from ftft_core.store import runs as run_store
 from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
+from ftft_core.workspace.compared import describe_runs
 from ftft_core.workspace.guides import make_guide
 from ftft_core.workspace.repeating import with_changes
 from ftft_core.workspace.resolving import read_training_rows, resolve_all, resolved
@@ -106,13 +107,14 @@ class Runs(RunWatching):
             return resolved(connection, config)
 
     def total_flops(self, reference: str) -> float:
-        """Give the FLOPs of training a run and its reference, passes over dev included where they decided its end, and
-        what the reference did for the run's method alone.
+        """Give the FLOPs of training a run and all whose dynamics it was given, passes over dev included where they
+        decided an end, and what the reference did for the run's method alone.
 
         :raises RunError: when they are not known, as those of imported dynamics are not.
         """
         with self.database.reading() as connection:
-            total = run_store.total_flops(connection, run_store.find_run(connection, reference)[1])
+            row = run_store.read_run(connection, reference)
+            total = describe_runs(connection, row["suite"], [row["run_id"]])[row["run_id"]].total_flops
         if total is None:
             raise RunError(f"What run '{reference}' cost with its reference is not known, so nothing can match it.")
         return total
