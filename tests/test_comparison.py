@@ -13,6 +13,7 @@ from ftft_core.comparison import (
     compare_runs,
     conclude,
     cost_table,
+    holm,
     pareto_front,
     to_markdown,
 )
@@ -347,3 +348,28 @@ def test_however_many_methods_there_are_enough_is_resampled_to_mark_some():
     enough = compare_runs(runs, splits, LABELS, metrics=("accuracy",))
     assert enough.marks["marked"].any()
     assert not any("are too many for" in note for note in enough.notes)
+
+
+def test_marks_of_averages_are_corrected_for_all_of_them():
+    splits = tuple(ComparedSplit(name, "out_of_distribution") for name in ("far", "farther"))
+    splits = (*splits, ComparedSplit("near", "in_distribution"))
+
+    def given(share, seed):
+        return {split.name: noisy(share, [seed, number], size=200) for number, split in enumerate(splits)}
+
+    shares = {"erm": 0.5, "ftft": 0.95, "random": 0.55, "hard": 0.5, "easy": 0.44, "el2n": 0.56, "aum": 0.64}
+    runs = [
+        run(name, seed, given(share, 10 * number + seed))
+        for number, (name, share) in enumerate(shares.items())
+        for seed in range(4)
+    ]
+    averages = compare_runs(runs, splits, LABELS, metrics=("accuracy",)).averages
+    of_one_split = averages["role"] == "in_distribution"
+    assert averages.loc[of_one_split | (averages["method"] == "erm"), "p_value"].isna().all()
+    tested = averages[~of_one_split & (averages["method"] != "erm")]
+    corrected = holm(tested["p_value"].to_numpy())
+    np.testing.assert_allclose(tested["p_holm"], corrected)
+    assert tested["marked"].tolist() == (corrected <= 0.05).tolist()
+    # The correction takes something away: more intervals exclude zero than are marked.
+    excluding = (tested["delta_low"] > 0) | (tested["delta_high"] < 0)
+    assert 0 < tested["marked"].sum() < excluding.sum()

@@ -64,12 +64,13 @@ class Comparison:
     averages: pd.DataFrame
     """As `rows`, for the unweighted mean over all splits of a role; `split` is "average". Over seeds that have all.
 
-    Two columns more: `has_seed_noise`, false where the interval leaves it out, and `column`, the id of the method's
-    version (see `runs.column_id`).
+    With the columns of `marks`, corrected for all averages within each metric; those of a single split, which was
+    tested as itself, have no p-value.
     """
 
     marks: pd.DataFrame
-    """In step with `rows`: p_value, p_holm (corrected within each metric), marked, has_seed_noise, column.
+    """In step with `rows`: p_value, p_holm (corrected within each metric), marked, has_seed_noise, column (the id of
+    the method's version, see `runs.column_id`).
 
     A difference is never marked if its interval leaves out seed noise.
     """
@@ -151,6 +152,7 @@ def compare_runs(
     rows: list[dict[str, Any]] = []
     marks: list[dict[str, Any]] = []
     averages: list[dict[str, Any]] = []
+    marks_of_averages: list[dict[str, Any]] = []
     for method, its_baseline, whole in zip(methods, baselines, wholes, strict=True):
         share = _cost_share(method, whole, notes)
         for split in splits:
@@ -164,16 +166,17 @@ def compare_runs(
             for metric in metrics if names else ():
                 found = _difference(method, its_baseline, names, metric, scores, seed)
                 where = {"split": "average", "role": role, "metric": metric}
-                row = _row(method, where, seed_scores(method, names, metric, scores), found, share)
-                more = {"has_seed_noise": found is not None and found.has_seed_noise, "column": method.column}
-                averages.append({**row, **more})
+                averages.append(_row(method, where, seed_scores(method, names, metric, scores), found, share))
+                # The mean over one split is that split, which was tested already.
+                marks_of_averages.append(_mark(method, its_baseline, where, found, is_new=len(names) > 1))
     notes += _notes_on_seeds(methods, baselines) + _notes_on_labels(methods, splits)
     marked = _holm_per_metric(marks, num_resamples, notes)
+    marked_averages = _holm_per_metric(marks_of_averages, num_resamples, notes)
     groups = group_scores(methods, splits, labels, metrics, scores)
     return Comparison(
         baseline,
         _frame(rows),
-        _frame(averages, "has_seed_noise", "column"),
+        _frame(averages).join(marked_averages),
         marked,
         groups,
         tuple(dict.fromkeys(notes)),
@@ -269,17 +272,22 @@ def _row(
     }
 
 
-def _frame(rows: Sequence[Mapping[str, Any]], *more_columns: str) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=[*ROW_COLUMNS, *more_columns])
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(ROW_COLUMNS))
     numbers = ["mean", "std", "delta", "delta_low", "delta_high", "cost_share", "fraction"]
     return frame.astype({**dict.fromkeys(numbers, "float64"), "reference_layers": "Int64", "num_seeds": "int64"})
 
 
 def _mark(
-    method: MethodRuns, baseline: MethodRuns | None, where: Mapping[str, str], found: Difference | None
+    method: MethodRuns,
+    baseline: MethodRuns | None,
+    where: Mapping[str, str],
+    found: Difference | None,
+    *,
+    is_new: bool = True,
 ) -> dict[str, Any]:
     # A baseline against itself is no test, and one seed can't be marked: neither must weigh on the correction.
-    is_test = found is not None and found.has_seed_noise and method is not baseline
+    is_test = is_new and found is not None and found.has_seed_noise and method is not baseline
     return {
         "metric": where["metric"],
         "p_value": found.p_value if found is not None and is_test else None,

@@ -247,7 +247,7 @@ def _tables(
         title = f"{METRIC_TITLES.get(metric, metric)} in percent, {arrow} is better"
         title += f"; difference to {baseline} with its 95 % interval, in points"
         if any(row["marked"] for rows_of_method in own.values() for row in rows_of_method):
-            title += "; * where it excludes 0, on single splits after Holm's correction"
+            title += "; * where it excludes 0 after Holm's correction, for single splits and for averages"
         tables.append(_Table(title, methods, sections))
     return tables
 

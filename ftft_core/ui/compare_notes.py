@@ -63,8 +63,8 @@ def table_caption(report: ComparisonReport, metric: str) -> str:
     words = (
         f"Percent, {better} is better; mean ± standard deviation over seeds. Beneath, the difference to "
         f"{report.comparison.baseline} in points with its 95 % interval (seeds and examples resampled). * where the "
-        "interval excludes zero; on single splits after Holm’s correction for all of them. Every number says on hover "
-        "which runs it is of."
+        "interval excludes zero after Holm’s correction, for all single splits and for all averages. Every number says "
+        "on hover which runs it is of."
     )
     return f'<div class="ftft-quiet" style="font-size: 0.88em">{html.escape(words)}</div>'
 

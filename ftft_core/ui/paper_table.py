@@ -109,10 +109,7 @@ class _Cells:
             )
         }
         averages = comparison.averages[comparison.averages["metric"] == metric]
-        self.averages = {
-            (row["column"], row["role"]): {**row, "marked": bool(row["has_seed_noise"]) and _excludes_zero(row)}
-            for row in to_records(averages)
-        }
+        self.averages = {(row["column"], row["role"]): row for row in to_records(averages)}
         self.seeds = comparison.seeds[comparison.seeds["metric"] == metric] if len(comparison.seeds) else None
 
     def split(self, column: Column, split: str) -> str:
@@ -274,11 +271,6 @@ def _section(title: str, num_methods: int, before: str = "") -> str:
 
 def _side(row: Mapping[str, Any], metric: str) -> str:
     return "better" if (row["delta"] > 0) == HIGHER_IS_BETTER[metric] else "worse"
-
-
-def _excludes_zero(row: Mapping[str, Any]) -> bool:
-    low, high = row["delta_low"], row["delta_high"]
-    return low is not None and high is not None and not low <= 0 <= high
 
 
 def _points(difference: float | None) -> str:

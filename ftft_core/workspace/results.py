@@ -84,8 +84,7 @@ class ComparisonReport:
         roles = [split.role for split in self.compared.splits]
         several = [role for role in dict.fromkeys(roles) if roles.count(role) > 1]
         averages = comparison.averages[comparison.averages["role"].isin(several)]
-        outside = (averages["delta_low"] > 0) | (averages["delta_high"] < 0)
-        marks = pd.concat([comparison.marks["marked"], averages["has_seed_noise"].astype(bool) & outside])
+        marks = pd.concat([comparison.marks["marked"], averages["marked"]])
         rows = pd.concat([comparison.rows, averages[comparison.rows.columns]], ignore_index=True)
         columns = pd.concat([comparison.marks["column"], averages["column"]], ignore_index=True)
         named = {column.column: column.name for column in self.columns}
