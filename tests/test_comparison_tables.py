@@ -57,7 +57,8 @@ def test_markdown_has_methods_in_columns_and_splits_in_rows():
 def test_a_difference_that_stands_out_has_an_asterisk_which_is_explained():
     text = to_markdown(ROWS, marks=[False, False, True, False])
     assert "71.3 (+0.4 [−1.2, +2.0])* |" in text
-    assert "; \\* where it excludes 0 after Holm's correction, for single splits and for averages" in text.splitlines()[0]
+    title = text.splitlines()[0]
+    assert "; \\* where it excludes 0 after Holm's correction, for single splits and for averages" in title
     assert "*" not in to_markdown(ROWS).splitlines()[0]
     assert "[$-$1.2, +2.0])*" in to_latex(ROWS, marks=[False, False, True, False])
 

@@ -207,6 +207,43 @@ def test_everything_that_speaks_against_a_recipe_is_told_at_once(instant: Instan
         assert look_at_values(instant.workspace, nothing)[1].problems
 
 
+def test_a_suite_whose_files_changed_since_it_was_added_is_refused(instant: Instant, tmp_path: Path) -> None:
+    workspace, data = instant.workspace, tmp_path / "data"
+    data.mkdir()
+    for split in ("train", "dev", "test"):
+        rows = "".join(f"{split} sentence {number},{'yes' if number % 2 else 'no'}\n" for number in range(32))
+        (data / f"{split}.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    spec = "text: text\nlabel: label\ntrain: train.csv\ndev: {file: dev.csv}\nin_distribution: {test: 'te*.csv'}\n"
+    (data / "spec.yaml").write_text(spec, encoding="utf-8")
+    workspace.add_suite("mine", data / "spec.yaml")
+    recipe = toy_recipe(instant, tmp_path, suite="mine", methods=["erm"])
+    assert not look_at(workspace, recipe).problems
+    before = (data / "train.csv").read_text(encoding="utf-8")
+    # Written anew, with other line ends: it is the same suite.
+    (data / "train.csv").write_text(before.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    assert not look_at(workspace, recipe).problems
+    for wrong in (before.replace("sentence 3,", "sentence three,"), "text,label\n", None):
+        (data / "train.csv").unlink()
+        if wrong is not None:
+            (data / "train.csv").write_text(wrong, encoding="utf-8")
+        (problem,) = look_at(workspace, recipe).problems
+        assert problem.startswith(f"The suite 'mine' changed since it was added: {data / 'train.csv'}. Its runs")
+        with pytest.raises(InputError, match="The experiment can't work, for 1 reason"):
+            start_experiment(workspace, recipe)
+    # Together with what else is wrong.
+    said = " | ".join(look_at_values(workspace, {"suite": "mine", "methods": ["magic"]})[1].problems)
+    assert "no method 'magic'" in said
+    assert "changed since it was added" in said
+    (data / "train.csv").write_text(before, encoding="utf-8")
+    assert not look_at(workspace, recipe).problems
+    # One that matches the pattern now is part of it; a suite whose spec is gone can't be told to have changed.
+    (data / "tell.csv").write_text(before, encoding="utf-8")
+    (problem,) = look_at(workspace, recipe).problems
+    assert str(data / "tell.csv") in problem
+    (data / "spec.yaml").unlink()
+    assert not look_at(workspace, recipe).problems
+
+
 def test_what_can_not_work_is_refused_and_leaves_no_record(instant: Instant, tmp_path: Path) -> None:
     wrong = toy_recipe(instant, tmp_path, suite="nowhere")
     for start in (lambda: drive(instant.workspace, wrong, watch=unheard),

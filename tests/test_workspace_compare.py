@@ -319,7 +319,7 @@ def test_what_a_subset_came_from_is_part_of_the_cost_whoever_was_named_as_refere
     both = workspace.save_subset(Recipe(conditions=(combined,)), name="both")
     drawn = workspace.save_subset(Recipe(strategy="random", fraction=0.5), name="drawn", suite=SUITE)
     for subset, cost in ((hard, 28e12), (both, 28e12), (drawn, 20e12)):
-        run = workspace.queue_run(RunConfig(suite=SUITE, model=model, method="erm", name=subset.name, subset=subset.name))
+        run = workspace.queue_run(RunConfig(suite=SUITE, model=model, name=subset.name, subset=subset.name))
         finish(workspace, run, 20e12)
         workspace.sync()
         assert workspace.total_flops(subset.name) == cost, subset.name

@@ -98,13 +98,29 @@ def look_at(workspace: Workspace, recipe: Recipe) -> ExperimentPlan:
     """Say what an experiment will take, or every reason why it can't work."""
     asked = tuple(_one_of_each_model(recipe))
     plan = workspace.plan(asked)
-    if plan.problems:
-        return ExperimentPlan(plan.problems, plan.remarks, (), asked)
+    if problems := (*plan.problems, *_changes(workspace, recipe.suite)):
+        return ExperimentPlan(problems, plan.remarks, (), asked)
     try:
         planned = plan_experiment(workspace, recipe)
     except FTFTError as failure:
         return ExperimentPlan((failure.message, *failure.problems), plan.remarks, (), asked)
     return _with_costs(workspace, planned, plan, asked)
+
+
+def _changes(workspace: Workspace, suite: str) -> list[str]:
+    """Say what speaks against going on with a suite whose files were changed after it was added."""
+    try:
+        changed = workspace.changed_files(suite)
+    except FTFTError:  # There is no such suite, which is told already.
+        return []
+    if not changed:
+        return []
+    files = f"{changed[0]} and {len(changed) - 1} more" if len(changed) > 1 else changed[0]
+    return [
+        f"The suite '{suite}' changed since it was added: {files}. Its runs, and the copy that they are trained on, "
+        "are of the data as they were; add the changed data under another name with `ftft suite add`, or put the old "
+        "files back."
+    ]
 
 
 def look_at_values(
@@ -120,8 +136,9 @@ def look_at_values(
     except InputError as failure:
         problems = list(failure.problems or [failure.message])
     if isinstance(values, Mapping):
-        # What can be told all the same: whether suite and models are there.
-        said = workspace.plan([asked for asked in _named_in(values) if asked]).problems
+        # What can be told all the same: whether suite and models are there, and the suite is as it was.
+        said = [*workspace.plan([asked for asked in _named_in(values) if asked]).problems]
+        said += _changes(workspace, str(values.get("suite")))
         problems += [problem for problem in said if problem not in problems]
     return None, ExperimentPlan(tuple(problems), (), (), ())
 

@@ -85,7 +85,8 @@ def read_sources(connection: Connection, suite: str) -> dict[str, list[str]]:
     the subset that it was trained on. Runs that were given none are left out.
     """
     rows = connection.execute(
-        "SELECT r.run_id, f.run_id, x.subset FROM base.runs r LEFT JOIN base.all_runs f ON f.run_no = r.reference_run_no"
+        "SELECT r.run_id, f.run_id, x.subset FROM base.runs r"
+        " LEFT JOIN base.all_runs f ON f.run_no = r.reference_run_no"
         " LEFT JOIN base.subsets x ON x.subset_no = r.subset_no"
         " WHERE r.suite_no = ? AND (r.reference_run_no IS NOT NULL OR r.subset_no IS NOT NULL)",
         [find_suite(connection, suite)],

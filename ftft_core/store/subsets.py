@@ -249,7 +249,10 @@ def subset_recipes(connection: Connection, subsets: Sequence[str]) -> list[tuple
 
 
 def source_runs(connection: Connection, subset: str) -> list[str]:
-    """Give the ids of the runs whose maps a subset, by its id, came from, through those that it was combined from too."""
+    """Give the ids of the runs whose maps a subset came from, through the subsets that it was combined from too.
+
+    :param subset: its id.
+    """
     found: set[str] = set()
     waiting, seen = {subset}, set()
     while waiting:

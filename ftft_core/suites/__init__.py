@@ -10,6 +10,7 @@
     validation    labels, label maps, warnings
     fingerprints  what tells one content from another
     canonical     the folder that a training process reads
+    origins       the files that a suite was added from, and whether they changed
     tokenising    texts to token ids
     sample        the sample suite, from installed packages
     sampling      what is looked at of a test split while a run trains
@@ -19,6 +20,7 @@ Owns no training and no database: a suite is data, checked.
 
 from ftft_core.suites.canonical import count_examples, iterate_texts, read_suite, split_names, write_suite
 from ftft_core.suites.loading import load_suite
+from ftft_core.suites.origins import changed_files, write_origin
 from ftft_core.suites.sample import build_sample_suite
 from ftft_core.suites.spec import SpecText, SuiteSpec, read_spec
 from ftft_core.suites.suite import COLUMNS, DEV, IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, ROLES, TRAIN, Split, Suite
@@ -37,6 +39,7 @@ __all__ = [
     "SuiteSpec",
     "TokenisedSplit",
     "build_sample_suite",
+    "changed_files",
     "count_examples",
     "iterate_texts",
     "load_suite",
@@ -44,5 +47,6 @@ __all__ = [
     "read_suite",
     "split_names",
     "tokenise",
+    "write_origin",
     "write_suite",
 ]

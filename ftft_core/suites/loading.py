@@ -128,6 +128,11 @@ def _check_name(name: str, problems: Problems) -> None:
         problems.add(problem)
 
 
+def sources_of(spec: SuiteSpec) -> list[str]:
+    """Give the files, globs, folders and hub names that a suite is read from, each once, as the spec writes them."""
+    return list(dict.fromkeys(str(source.file) for _, _, source in _sources(spec)))
+
+
 def _sources(spec: SuiteSpec) -> list[tuple[str, str, SourceSpec]]:
     """Name, role and source of every split that is read; a dev split cut from the training rows is not."""
     tests: list[tuple[str, str, TestSourceSpec]] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ftft_core.store import search as search_store
 from ftft_core.store import splits as split_store
 from ftft_core.store import suites as suite_store
 from ftft_core.store.splits import ExampleFilter, ExamplePage
-from ftft_core.suites import SpecText, Suite, load_suite, write_suite
+from ftft_core.suites import SpecText, Suite, changed_files, load_suite, write_origin, write_suite
 from ftft_core.suites.suite import name_problem
 from ftft_core.workspace.base import WorkspaceBase
 
@@ -45,7 +46,19 @@ class Suites(WorkspaceBase):
         if on_step is not None:
             on_step(f"Keeping {sum(map(len, suite.splits)):,} examples")
         self.keep_suite(suite)
+        if not isinstance(spec, SpecText):
+            with suppress(OSError):  # It is there; only a later change of its files could not be told.
+                write_origin(self._origin(suite.name, suite.fingerprint), Path(spec), drop_leaked=drop_leaked)
         return suite
+
+    def changed_files(self, name: str) -> list[str]:
+        """Give the files that a suite was added from and that make another suite by now; none where that is not known.
+
+        :raises NotFoundError: when there is no such suite.
+        """
+        with self.database.reading() as connection:
+            facts = suite_store.read_suite_facts(connection, name)
+        return changed_files(self._origin(name, facts["fingerprint"]), name, facts["fingerprint"])
 
     def check_suite_name(self, name: str) -> None:
         """Refuse a name that no new suite can have.
@@ -95,6 +108,9 @@ class Suites(WorkspaceBase):
 
     def _suite_folder(self, fingerprint: str) -> Path:
         return self.folder / "suites" / fingerprint
+
+    def _origin(self, name: str, fingerprint: str) -> Path:
+        return self._suite_folder(fingerprint) / f"origin-{name}.json"
 
     def suites(self) -> pd.DataFrame:
         """One row per suite: suite, fingerprint, labels, num_train, num_splits, created_at, ..."""
