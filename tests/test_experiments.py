@@ -94,6 +94,7 @@ def test_all_problems_of_a_recipe_are_told_together(tmp_path: Path) -> None:
         ({"fraction": "a third"}, "fraction.0"),
         ({"seeds": []}, "seeds"),
         ({"seeds": [-1]}, "seeds: received -1; allowed is 0 to"),
+        ({"seeds": "0-4"}, "seeds: received '0-4'; give whole numbers, several of them as a list such as [0, 1, 2]"),
         ({"fraction": []}, "fraction"),
         ({"fraction": 0}, "fraction: received 0; allowed is above 0 and up to 1"),
         ({"fraction": [0.3, 1.5]}, "fraction: received 1.5"),

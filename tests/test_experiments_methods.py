@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -133,9 +134,23 @@ def test_what_a_recipe_can_not_ask_of_these_methods_is_told_at_once() -> None:
     assert recipe_of(methods=["erm", "focal"], reference_model=None).methods == ("erm", "focal")
 
 
-def test_a_reference_of_too_few_steps_for_jtt_is_told_before_anything_starts() -> None:
-    recipe = recipe_of(methods=["jtt"], reference_model=[{"model": "small", "max_steps": 9}])
-    with pytest.raises(InputError, match="reference small after its first epoch, of 10 steps, but its budget is 9"):
+@pytest.mark.parametrize(
+    ("method", "steps", "said"),
+    [
+        ("jtt", 9, "reference small is 9 steps, but an epoch has 10: method jtt looks for errors after the first one"),
+        ("poe", 9, "reference small is 9 steps, but an epoch has 10: a map takes an epoch that saw every example"),
+        ("ftft", 19, "reference small is 19 steps, but an epoch has 10: ftft chooses by what changes"),
+    ],
+)
+def test_a_reference_of_too_few_steps_is_told_before_anything_starts(method: str, steps: int, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        expand(recipe_of(methods=[method], reference_model=[{"model": "small", "max_steps": steps}]))
+    assert expand(recipe_of(methods=[method], reference_model=[{"model": "small", "max_steps": steps + 1}]))
+
+
+def test_a_budget_of_too_few_steps_for_the_main_model_s_own_map_is_told() -> None:
+    recipe = recipe_of(methods=["cartography"], reference_model=None, epochs=None, max_steps=19)
+    with pytest.raises(InputError, match=r"budget of erm is 19 steps, but an epoch has 10: .* at least 2 \(20 steps\)"):
         expand(recipe)
 
 

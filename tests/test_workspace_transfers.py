@@ -207,6 +207,10 @@ def test_a_probe_of_a_part_of_an_epoch(made: Workspace) -> None:
     assert report.estimate.references["num_examples"].tolist() == [NUM_PROBED] * 2
     assert report.estimate.chosen == SMALL
     assert report.cost == COSTS["probe"]
+    with pytest.raises(InputError, match="fraction: received 1; all examples are in every set then"):
+        made.estimate_transfer(PROBE, EVERYTHING, fraction=1)
+    with pytest.raises(InputError, match="fraction: received 1; all examples are in every set then"):
+        made.transfer_report(EVERYTHING, fraction=1)
     with pytest.raises(InputError, match="Every run given is of the model of probe 'probe'"):
         made.estimate_transfer(PROBE, MAIN_RUNS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -245,13 +245,15 @@ def compare(
     settings: Settings, suite: str, baseline: str, out: str | None, pair: tuple[str, str] | None, split: str | None
 ) -> None:
     """Compare methods in and out of distribution, with 95 % intervals and what each cost."""
-    if baseline not in METHODS:
-        raise InputError(f"--baseline: {unknown('method', baseline, METHODS)}")
+    compared = [method for method in METHODS if method != "reference"]
+    if baseline not in compared:
+        raise InputError(f"--baseline: {unknown('method', baseline, compared)}")
     if (pair is None) != (split is None) or (pair is not None and out is not None):
         raise InputError("--pair A B and --split go together, and without --out; give both, or neither.")
     workspace = settings.open()
     report = workspace.compare(suite, baseline=baseline)
     if pair is not None and split is not None:
+        _say_versions(report, pair)
         _print_pair(settings, workspace.compare_pair(report, *pair, split), pair)
         return
     if out is not None:
@@ -261,6 +263,18 @@ def compare(
         print_json(report.comparison.records())
     elif out is None:
         _print_report(report)
+
+
+def _say_versions(report: ComparisonReport, names: Sequence[str]) -> None:
+    """Say which version of a method a name stands for, and how others are named."""
+    for name in names:
+        versions = [each for each in report.columns if each.title == name and each.runs]
+        if len(versions) > 1:
+            others = "; ".join(f"{each.column} is {each.name}" for each in versions[1:])
+            say(
+                f"note: {name} has {len(versions)} versions. This is {versions[0].name}; for another give its id: "
+                f"{others}."
+            )
 
 
 def _print_pair(settings: Settings, pair: Pair, names: tuple[str, str]) -> None:

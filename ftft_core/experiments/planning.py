@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ftft_core.config import EPOCHS_TO_SETTLE, BudgetConfig, RunConfig
 from ftft_core.errors import InputError
-from ftft_core.experiments.recipe import MainModel, Recipe, ReferenceModel
+from ftft_core.experiments.recipe import MainModel, Recipe, ReferenceModel, needed_epochs
 from ftft_core.methods import METHODS
 from ftft_core.selection import Recipe as SubsetRecipe
 from ftft_core.workspace import Workspace
@@ -154,8 +154,8 @@ class _Planner:
         )
         work = steps * self.num_layers[model_key(reference.model, reference.layers)]
         name = self._reference_name(reference)
+        self._check_maps(f"reference {name}", steps, "reference")
         if "jtt" in self.recipe.methods:
-            self._check_first_epoch(name, steps)
             looking = config.model_copy(update={"error_pass": True})
             if not self.is_there(config):
                 config = looking
@@ -168,12 +168,13 @@ class _Planner:
         alike = StandIn(config.model_copy(update={"seed": 0}))
         return self._add("reference", name, seed, make, alike, work)
 
-    def _check_first_epoch(self, name: str, steps: int) -> None:
-        first = self._steps(1.0, "reference")
-        if steps < first:
+    def _check_maps(self, name: str, steps: int, part: str) -> None:
+        """Refuse a budget in steps that ends before the map is there that a method needs."""
+        least, said = needed_epochs(self.recipe.methods, "cheaper" if part == "reference" else "own")
+        epoch = self._steps(1.0, part)
+        if steps < least * epoch:
             raise InputError(
-                f"Method jtt looks for the errors of reference {name} after its first epoch, of {first} steps, but its "
-                f"budget is {steps}; give it at least one epoch, or leave jtt out."
+                f"The budget of {name} is {steps} steps, but an epoch has {epoch}: {said} ({least * epoch} steps)."
             )
 
     def _add_run(self, method: str, reference: ReferenceModel | None, fraction: float | None, seed: int) -> str:
@@ -187,6 +188,7 @@ class _Planner:
         if reference is not None:
             source = self._add_reference(reference, seed, for_errors=method == "jtt")
         elif kind.source == "own":
+            self._check_maps("erm", self.full_steps, "main")
             source = self._add_run("erm", None, None, seed)
         steps = self.early_steps if kind.budget == "early" else self.full_steps
 

@@ -163,32 +163,38 @@ def _needs_reference(method: str) -> bool:
     return kind.source == "cheaper" or kind.budget in {"matched", "reference"}
 
 
+def needed_epochs(methods: Sequence[str], source: str) -> tuple[int, str]:
+    """Give how many whole epochs methods need of the run whose dynamics they use, and why; 0 where none uses one.
+
+    :param source: whose dynamics: `cheaper` or `own`, as in `methods.METHODS`.
+    """
+    using = [name for name in methods if METHOD_TABLE[name].source == source]
+    by_changes = [name for name in using if _chooses_by_changes(METHOD_TABLE[name].strategy)]
+    if by_changes:
+        many = "s" * (len(by_changes) == 1)
+        return 2, f"{' and '.join(by_changes)} choose{many} by what changes from epoch to epoch, so give at least 2"
+    if using == ["jtt"]:
+        return 1, "method jtt looks for errors after the first one, so give at least 1"
+    return (1, "a map takes an epoch that saw every example, so give at least 1") if using else (0, "")
+
+
 def _too_short_for_maps(methods: Sequence[str], references: object, epochs: object) -> Iterable[Problem]:
     """Tell of references, as written, that end before the map is there that a method needs of them.
 
     :param epochs: the main model's budget, which is that of references without one of their own.
     """
-    by_changes = [name for name in methods if _chooses_by_changes(METHOD_TABLE[name].strategy)]
-    own = [name for name in by_changes if METHOD_TABLE[name].source == "own"]
-    if own and _is_under(epochs, 2):
-        yield ("epochs",), f"received {epochs:g}; {_choose_by_changes(own)}, so give at least 2"
-    cheaper = [name for name in methods if METHOD_TABLE[name].source == "cheaper"]
-    needing_two = [name for name in by_changes if name in cheaper]
+    least, said = needed_epochs(methods, "own")
+    if _is_under(epochs, least):
+        yield ("epochs",), f"received {epochs:g}; {said}"
+    least, said = needed_epochs(methods, "cheaper")
     for reference in _elements(references):
         # What is no mapping, or no number, is told where it stands.
         given = reference if isinstance(reference, Mapping) else {}
         if given.get("max_steps") is not None:
             continue  # How many epochs these are is known once the suite is.
         length = epochs if given.get("epochs") is None else given["epochs"]
-        if needing_two and _is_under(length, 2):
-            said = f"{_choose_by_changes(needing_two)}, so give at least 2"
-        elif cheaper and _is_under(length, 1):
-            said = "a map takes an epoch that saw every example, so give at least 1"
-            if cheaper == ["jtt"]:
-                said = "method jtt looks for errors after the first one, so give at least 1"
-        else:
-            continue
-        yield ("reference_model",), f"received {length:g} epochs; {said}"
+        if _is_under(length, least):
+            yield ("reference_model",), f"received {length:g} epochs; {said}"
 
 
 def _chooses_by_changes(strategy: str | None) -> bool:
@@ -197,10 +203,6 @@ def _chooses_by_changes(strategy: str | None) -> bool:
 
 def _is_under(epochs: Any, least: float) -> bool:
     return isinstance(epochs, int | float) and not isinstance(epochs, bool) and 0 < epochs < least
-
-
-def _choose_by_changes(methods: Sequence[str]) -> str:
-    return f"{' and '.join(methods)} choose{'s' * (len(methods) == 1)} by what changes from epoch to epoch"
 
 
 class Recipe(Config):
@@ -261,6 +263,16 @@ class Recipe(Config):
         wrong = [fraction for fraction in fractions if not 0 < fraction <= 1]
         said = [f"received {each:g}; allowed is above 0 and up to 1" for each in wrong]
         return _all_right(fractions, said + _repeated(fractions, "fraction"))
+
+    @pydantic.field_validator("seeds", mode="before")
+    @classmethod
+    def _listed_seeds(cls, seeds: Any) -> Any:
+        # Pydantic would take "0-4" for -4.
+        strange = [each for each in _elements(seeds) if isinstance(each, str) and not each.isdigit()]
+        said = [
+            f"received '{each}'; give whole numbers, several of them as a list such as [0, 1, 2]" for each in strange
+        ]
+        return _all_right(seeds, said)
 
     @pydantic.field_validator("seeds")
     @classmethod

@@ -123,6 +123,7 @@ class Transfers(Selecting):
         :raises InputError: for fewer than two runs, a main that is not among them, or as `transfer_matrix`.
         :raises FingerprintError: when they were trained on other data.
         """
+        _check_share(fraction)
         rows = self.with_matched(pd.DataFrame(self.runs_on_same_data(references)))
         maps = {str(row["name"]): self.map_frame(row["run_id"]) for row in rows.to_dict("records")}
         candidates, notes = find_candidates(rows)
@@ -203,6 +204,7 @@ class Transfers(Selecting):
         :raises InputError: when none is left, or as `comparison.estimate`.
         :raises FingerprintError: when they were trained on other data.
         """
+        _check_share(fraction)
         row = self.run(probe)
         rows = [each for each in self.runs_on_same_data([probe, *references]) if each["run_id"] != row["run_id"]]
         rows = [each for each in rows if (each["model"], each["num_layers"]) != (row["model"], row["num_layers"])]
@@ -249,6 +251,11 @@ class Transfers(Selecting):
             if counted > 2 and counted * len(maps[name]) <= MAX_EPOCH_LOGITS:
                 found[name] = [self.map_frame(row["run_id"], epochs=epochs) for epochs in range(2, counted + 1)]
         return found
+
+
+def _check_share(fraction: float) -> None:
+    if fraction == 1:
+        raise InputError("fraction: received 1; all examples are in every set then, so give a share below 1.")
 
 
 def _find_main(candidates: Sequence[Candidate], rows: pd.DataFrame, main: str | None) -> Candidate:

@@ -214,6 +214,7 @@ def test_a_bad_place_for_an_export_is_one_sentence(ask: Ask, tmp_path: Path, pla
 
 
 def test_a_baseline_that_is_no_method_is_bad_input(ask: Ask) -> None:
+    assert "no method 'reference'" in ask("compare", "--suite", "toy", "--baseline", "reference").failed()
     said = ask("compare", "--suite", "toy", "--baseline", "emr").failed()
     assert "There is no method 'emr' (known: erm" in said
     assert "Did you mean 'erm'?" in said
