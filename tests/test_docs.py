@@ -11,12 +11,18 @@ import pytest
 import yaml
 
 from ftft_core.cli.app import _load_commands, cli
-from ftft_core.experiments import read_recipe
+from ftft_core.config import METHODS, TrainingConfig
+from ftft_core.experiments import Recipe, read_recipe
+from ftft_core.experiments.recipe import ReferenceModel
+from ftft_core.suites.spec import SuiteSpec, TestSourceSpec
 from tests.conftest import ROOT, Answer, CommandLine
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BASH_BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
-DOCUMENTS = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "data/README.md", "recipes/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 @pytest.mark.slow
@@ -71,7 +77,20 @@ def test_every_command_and_option_has_help_and_every_command_stands_in_the_readm
         assert f"ftft {name}" in README, name
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_key_of_a_recipe_and_of_a_spec_is_documented() -> None:
+    recipes = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+    for model in (Recipe, ReferenceModel, TrainingConfig):
+        for name in model.model_fields:
+            assert f"`{name}`" in recipes, name
+    for name in METHODS:
+        assert f"`{name}`" in recipes or name == "reference", name
+    suites = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
+    for model in (SuiteSpec, TestSourceSpec):
+        for name in model.model_fields:
+            assert f"`{name}`" in suites, name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
