@@ -68,7 +68,7 @@ def test_no_reference_is_good_enough_where_the_main_model_s_seeds_agree_by_chanc
     # the ceiling is 0 here, so that anything would be "within it"
     maps = {"m0": data_map(UP), "m1": data_map(DOWN), "r": data_map([0.1, 0.6, 0.3, 0.5, 0.4, 0.2])}
     advice = advise(maps, ["m0", "m1"], {"small": ["r"]}, {})
-    assert advice.ceiling == 0
+    assert advice.needed_overlap == 0
     assert advice.chosen is None
     assert advice.sentences[0].startswith("No reference can be judged")
 

@@ -195,7 +195,7 @@ def test_none_may_be_good_enough():
 
 def test_without_a_second_seed_no_ceiling_is_known():
     advice = advise({"m": data_map(UP), "r": data_map(UP)}, ["m"], {"small": ["r"]}, {"small": 1.0})
-    assert (advice.chosen, advice.ceiling) == (None, None)
+    assert (advice.chosen, advice.needed_overlap) == (None, None)
     assert advice.sentences[0].startswith("No second seed of the main model: no ceiling is known")
     assert advice.references["good_enough"].isna().all()
 

@@ -51,10 +51,12 @@ class Advice:
     """Which reference is good enough."""
 
     chosen: str | None
-    """Name of the cheapest reference that is; None if none is, or if no ceiling is known."""
+    """Name of the cheapest reference that is; None if none is, or if no second seed of the main model tells."""
 
-    ceiling: float | None
-    """Lowest Jaccard overlap between two seeds of the main model; None without a second seed."""
+    needed_overlap: float | None
+    """Jaccard overlap that a good enough reference reaches: the lowest between two seeds of the main model; None
+    without a second seed.
+    """
 
     references: pd.DataFrame
     """One row per reference (`REFERENCE_COLUMNS`), in the order of cost.
@@ -64,8 +66,8 @@ class Advice:
     seeds; `corrected_is_unsure` where two seeds of either correlate by under `UNSURE`), `share_of_ceiling` is the
     overlap between chance (0) and the mean of the main model's own seeds (1), `cost_share` is of the main model's run.
     `easy_share` and `never_learnt_share` are of its ambiguous set, by its own map; `easy_for_main` by the main
-    model's. `same_seed` says that only runs of the same seed could be compared. `good_enough` is None where no ceiling
-    is known.
+    model's. `same_seed` says that only runs of the same seed could be compared. `good_enough` is None where the main
+    model has no second seed.
     """
 
     sentences: tuple[str, ...]
@@ -85,12 +87,12 @@ def advise(
     """Name the cheapest reference whose ambiguous set is as good as another seed of the main model's.
 
     A reference is good enough if the mean Jaccard overlap of its runs with the main model's runs is at least the
-    lowest overlap between two of the main model's own seeds (the ceiling), and above chance. With two seeds there is
+    lowest overlap between two of the main model's own seeds, and above chance. With two seeds there is
     one such overlap; where the main model's own seeds agree no more than chance, no reference is good enough. Only
     runs of different seeds are compared where there are some, as two seeds of the main model are: runs of one seed
     see the examples in one order, and agree more for it.
 
-    :param main_runs: runs of the main model that differ by seed; one gives no ceiling.
+    :param main_runs: runs of the main model that differ by seed; with one alone no reference can be judged.
     :param references: name of a reference -> its runs.
     :param costs: name of a reference -> FLOPs or any one unit; unknown costs come last.
     :param seeds: run -> seed.
@@ -128,8 +130,8 @@ def judge(
     chance = pairs.chance
     sets = transfer.ambiguous_sets.set_index("run")
     own = [pairs.overlap[frozenset(pair)] for pair in combinations(main_runs, 2)]
-    ceiling, middle = (min(own), float(np.mean(own))) if own else (None, None)
-    means_something = middle is not None and middle > chance
+    needed, ceiling = (min(own), float(np.mean(own))) if own else (None, None)
+    means_something = ceiling is not None and ceiling > chance
     main_reliability = pairs.within(main_runs)
     rows = []
     for name, runs in references.items():
@@ -146,7 +148,7 @@ def judge(
                 "cost": cost,
                 "cost_share": cost / main_cost if cost is not None and main_cost else None,
                 "overlap": overlap,
-                "share_of_ceiling": (overlap - chance) / (middle - chance) if middle and middle > chance else None,
+                "share_of_ceiling": (overlap - chance) / (ceiling - chance) if ceiling and ceiling > chance else None,
                 "correlation": correlation,
                 "corrected_correlation": corrected,
                 "corrected_is_unsure": bool(pd.notna(corrected) and min(reliability, main_reliability) < UNSURE),
@@ -154,7 +156,7 @@ def judge(
                 "never_learnt_share": float(sets.loc[list(runs), "never_learnt_share"].mean()),
                 "easy_for_main": pairs.easy_for(runs, main_runs),
                 "same_seed": same_seed,
-                "good_enough": None if ceiling is None else means_something and overlap >= ceiling and overlap > chance,
+                "good_enough": None if needed is None else means_something and overlap >= needed and overlap > chance,
             }
         )
     numbers = ("cost", "cost_share", "share_of_ceiling")
@@ -162,13 +164,13 @@ def judge(
     table = table.astype({**dict.fromkeys(numbers, "float64"), "good_enough": "boolean"})
     table = table.sort_values("cost", kind="stable", ignore_index=True)
     if table.empty:
-        return Advice(None, ceiling, table, (_without_references(own, chance), *transfer.notes))
+        return Advice(None, needed, table, (_without_references(own, chance), *transfer.notes))
     good = table[table["good_enough"].fillna(False)]
     chosen = None if good.empty else str(good["reference"].iloc[0])
     noun = "ambiguous set" if transfer.score == "variability" else f"set by {transfer.score.replace('_', ' ')}"
     judged = table if transfer.score in OF_THE_UNSURE else table.assign(never_learnt_share=float("nan"))
     sentences = _sentences(judged, chosen, own, chance, reliability=main_reliability, noun=noun)
-    return Advice(chosen, ceiling, table, (*sentences, *transfer.notes))
+    return Advice(chosen, needed, table, (*sentences, *transfer.notes))
 
 
 def grid(transfer: Transfer, groups: Mapping[str, Sequence[str]], seeds: Seeds | None = None) -> pd.DataFrame:

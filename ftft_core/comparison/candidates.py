@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ftft_core.comparison.columns import fact_words
+from ftft_core.comparison.runs import mean_or_none
 
 PLAIN_METHODS = frozenset({"erm", "erm_matched", "reference"})
 """Methods that train alike on all data; their maps differ only as model, budget and training do."""
@@ -78,8 +79,8 @@ def find_candidates(runs: pd.DataFrame) -> tuple[list[Candidate], list[str]]:
                 model=str(first["model"]),
                 num_layers=int(first["num_layers"]),
                 methods=tuple(dict.fromkeys(str(row["method"]) for row in kept)),
-                cost=_mean([_sum(row, "train_flops", "stopping_flops") for row in kept]),
-                seconds=_mean([_sum(row, "train_seconds", "stopping_seconds") for row in kept]),
+                cost=mean_or_none([_sum(row, "train_flops", "stopping_flops") for row in kept]),
+                seconds=mean_or_none([_sum(row, "train_seconds", "stopping_seconds") for row in kept]),
                 fraction=float(first["fraction"]),
             )
         )
@@ -174,8 +175,3 @@ def _sum(row: Mapping[str, Any], *names: str) -> float | None:
     if first is None or pd.isna(first):
         return None
     return float(first) + sum(float(other) for other in others if other is not None and not pd.isna(other))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None

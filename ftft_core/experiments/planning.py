@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ftft_core.config import EPOCHS_TO_SETTLE, BudgetConfig, RunConfig
 from ftft_core.errors import InputError
-from ftft_core.experiments.recipe import MainModel, Recipe, ReferenceModel, needed_epochs
+from ftft_core.experiments.recipe import MainModel, Recipe, ReferenceModel, needed_epochs, needs_reference
 from ftft_core.methods import METHODS
 from ftft_core.selection import Recipe as SubsetRecipe
 from ftft_core.workspace import Workspace
@@ -114,7 +114,7 @@ class _Planner:
         is_matched = kind.budget == "matched"
         references: tuple[ReferenceModel | None, ...] = (None,)
         fractions: tuple[float | None, ...] = (None,)
-        if kind.source == "cheaper" or is_matched or kind.budget == "reference":
+        if needs_reference(method):
             references = self.recipe.reference_model
         if kind.strategy is not None or is_matched:
             fractions = self.recipe.fraction

@@ -157,7 +157,8 @@ def _elements(value: object) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _needs_reference(method: str) -> bool:
+def needs_reference(method: str) -> bool:
+    """Whether a method can't be run without a reference model."""
     kind = METHOD_TABLE[method]
     # A matched cost is that of ftft, which has a reference.
     return kind.source == "cheaper" or kind.budget in {"matched", "reference"}
@@ -303,7 +304,7 @@ class Recipe(Config):
             said = f"stop settled compares selections from epoch {EPOCHS_TO_SETTLE} on, but the budget is {epochs:g}"
             yield ("main_model",), f"{said}; give at least {EPOCHS_TO_SETTLE} epochs, or leave stop out"
         methods = [name for name in _elements(values.get("methods")) if isinstance(name, str) and name in METHOD_TABLE]
-        needing = [name for name in methods if _needs_reference(name)]
+        needing = [name for name in methods if needs_reference(name)]
         if needing and not values.get("reference_model"):
             yield (), f"a reference_model is needed by {', '.join(dict.fromkeys(needing))}, but missing"
         if not wrong & {"epochs", "max_steps"}:

@@ -93,12 +93,6 @@ def colour_scale(colours: Sequence[str]) -> list[list[Any]]:
     return [[index / steps, colour] for index, colour in enumerate(colours)]
 
 
-def stepped_scale(colours: Sequence[str]) -> list[list[Any]]:
-    """Return a scale with one flat step a colour, for class numbers 0..n-1 shown from -0.5 to n-0.5."""
-    count = len(colours)
-    return [[place, colour] for index, colour in enumerate(colours) for place in (index / count, (index + 1) / count)]
-
-
 def label_colours(labels: Sequence[str], theme: Theme) -> dict[str, str]:
     """Return the colour of each label, in the suite's order; the ninth and further labels get that of "other"."""
     return {

@@ -12,9 +12,6 @@ from ftft_core.errors import InputError
 Asked = RunConfig | Mapping[str, Any]
 """A configuration, or a mapping of its fields: nested, or flat as on the command line."""
 
-_SEPARATE = ("suite", "model", "layers", "subset", "method", "reference")
-"""Fields that no other field can contradict."""
-
 
 def as_config(asked: Asked) -> tuple[RunConfig | None, list[str]]:
     """Give a configuration, and what is wrong with what was asked.

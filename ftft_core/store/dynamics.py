@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -221,34 +220,3 @@ def read_dynamics(
         seen[cut_short] = False
     ids, gold = read_ids_and_labels(connection, run_no, positions)
     return TrainingDynamics(ids, gold, logits, seen, labels, steps if (steps >= 0).any() else None), positions
-
-
-def read_learning_curves(connection: Connection, run_id: str, example_ids: Sequence[str]) -> pd.DataFrame:
-    """Give example_id, epoch and gold_probability of some examples."""
-    asked = pa.table({"example_id": pa.array(list(example_ids), pa.string())})
-    connection.register("asked", asked)
-    try:
-        return connection.execute(
-            "SELECT d.example_id, d.epoch, d.gold_probability FROM dynamics d JOIN asked USING (example_id)"
-            " WHERE d.run_id = ? ORDER BY d.example_id, d.epoch",
-            [run_id],
-        ).df()
-    finally:
-        connection.unregister("asked")
-
-
-def read_predictions(connection: Connection, run_no: int, split: str) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Give example_id, label and group of a split, and the kept model's logits (N, C), both in file order.
-
-    Both are empty when the run has no predictions on the split.
-    """
-    rows = fetch_table(
-        connection,
-        'SELECT e.example_id, e.label, e."group", p.logits FROM base.predictions p JOIN base.runs r USING (run_no)'
-        " JOIN base.examples e ON e.suite_no = r.suite_no AND e.split = p.split AND e.position = p.position"
-        " WHERE p.run_no = ? AND p.split = ? ORDER BY p.position",
-        [run_no, split],
-    )
-    flat = rows["logits"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    logits = flat.reshape(rows.num_rows, -1) if rows.num_rows else np.empty((0, 0), dtype=np.float32)
-    return rows.drop_columns(["logits"]).to_pandas(), logits

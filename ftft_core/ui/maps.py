@@ -62,8 +62,6 @@ AROUND = 200
 NAME_LINE, AGREEMENT, SENTENCE, DOUBT = 28, 52, 32, 60
 """Pixels of what stands around maps in pairs, and of a sentence or a doubt above any."""
 
-OVERLAP_FRACTION = 1 / 3
-
 
 @dataclass(frozen=True)
 class Seen:

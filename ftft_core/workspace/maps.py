@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,8 +11,6 @@ import pandas as pd
 from ftft_core.config import NAME_PATTERN
 from ftft_core.errors import InputError
 from ftft_core.selection import Recipe
-from ftft_core.store import dynamics as dynamics_store
-from ftft_core.store import runs as run_store
 from ftft_core.store import subsets as subset_store
 from ftft_core.workspace.marks import Marks
 from ftft_core.workspace.runs import Runs
@@ -39,12 +36,6 @@ class SubsetRecord:
 
 class Maps(Suites, Runs, Marks, Tables):
     """Reading maps, and listing subsets."""
-
-    def learning_curves(self, reference: str, example_ids: Sequence[str]) -> pd.DataFrame:
-        """Give example_id, epoch and gold_probability of some examples of a run."""
-        with self.database.reading() as connection:
-            _, run_id = run_store.find_run(connection, reference)
-            return dynamics_store.read_learning_curves(connection, run_id, example_ids)
 
     def subsets(self, suite: str | None = None) -> pd.DataFrame:
         """Give the view `subsets`, oldest first."""
