@@ -161,9 +161,9 @@ def test_a_reference_without_a_budget_sees_the_data_as_often_as_the_main_model(t
     config = reference.stand_in.config
     assert (config.budget.epochs, config.budget.max_steps) == (4, None)
     assert reference.work == 12 * 4 * 320 / 8
-    in_steps = recipe_of(tmp_path, seeds=[0], **{**changes, "epochs": None, "max_steps": 50})
+    in_steps = recipe_of(tmp_path, seeds=[0], **{**changes, "epochs": None, "max_steps": 90})
     (reference,) = [run for run in expand(in_steps) if run.method == "reference"]
-    assert reference.stand_in.config.budget.max_steps == 50
+    assert reference.stand_in.config.budget.max_steps == 90
 
 
 def test_every_reference_and_fraction_makes_runs_of_its_own(tmp_path: Path) -> None:
