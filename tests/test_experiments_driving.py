@@ -14,10 +14,12 @@ import pytest
 from ftft_core import cli as command_line
 from ftft_core import experiments
 from ftft_core.errors import InputError, NotFoundError, RunError
+from ftft_core.experiments import costs as costs_module
 from ftft_core.experiments import follow, look_at, look_at_values, record
 from ftft_core.experiments import running as running_module
 from ftft_core.experiments.driving import drive, start_experiment, work_on
 from ftft_core.jobs import Queue
+from ftft_core.planning import duration_words
 from ftft_core.workspace import Workspace
 from tests.test_experiments_running import Instant, instant, toy, toy_recipe
 
@@ -181,6 +183,23 @@ def test_the_price_is_that_of_what_is_missing(instant: Instant, recipe: Any) -> 
     left = {"erm": 1, "reference": 1, "ftft": 1, "erm_matched": 2, "random": 2}
     assert plan.flops == pytest.approx(sum(count * costs[method].flops for method, count in left.items()))
     assert len(workspace.subsets()) == num_subsets, "looking saves nothing"
+
+
+def test_several_devices_share_what_is_to_do(instant: Instant, recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    drive(instant.workspace, recipe, watch=unheard)
+    more = recipe.model_copy(update={"seeds": (1, 2, 3)})
+    alone = look_at(instant.workspace, more)
+    assert " devices" not in alone.words
+    monkeypatch.setattr(costs_module, "find_devices", lambda: tuple(f"cuda:{number}" for number in range(8)))
+    plan = look_at(instant.workspace, more)
+    assert plan.num_missing == 9
+    assert plan.seconds == alone.seconds is not None
+    # All at once: as long as the longest, which is more than an eighth of their sum.
+    longest = max(run.seconds or 0.0 for run in plan.runs)
+    assert longest > plan.seconds / 8
+    assert f"about {duration_words(longest)} on 8 devices" in plan.words
+    monkeypatch.setattr(costs_module, "find_devices", lambda: ("cuda:0", "cuda:1"))
+    assert f"about {duration_words(plan.seconds / 2)} on 2 devices" in look_at(instant.workspace, more).words
 
 
 def test_steps_on_all_the_data_are_priced_by_runs_on_all_the_data(instant: Instant, recipe: Any) -> None:

@@ -16,7 +16,7 @@ from ftft_core.comparison import SCORE_ENDS
 from ftft_core.figures import DARK, LIGHT
 from ftft_core.figures.transfer_charts import agreement_figure, averages_figure
 from ftft_core.ui.transfer import set_words
-from ftft_core.ui.transfer_tables import flops_words, verdict
+from ftft_core.ui.transfer_tables import verdict
 from ftft_core.workspace import Workspace
 from tests.transfer_workspace import MAIN, SMALL, WEAK, make_transfer_workspace
 from tests.ui_workspace import make_workspace
@@ -138,7 +138,6 @@ def test_with_one_model_there_is_no_reference_to_judge(workspace: Workspace) -> 
 def test_words_of_the_page() -> None:
     assert set_words("variability", 0.33) == "the most ambiguous 33 %"
     assert set_words("loss", 0.1) == "the 10 % of highest loss"
-    assert flops_words(4.12e12) == "4.12 TFLOP"
     assert verdict("<b>", ["& more"]) == (
         '<div class="ftft-verdict">&lt;b&gt;</div><div class="ftft-quiet">&amp; more</div>'
     )

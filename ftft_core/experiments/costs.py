@@ -20,6 +20,7 @@ from ftft_core.errors import FTFTError, InputError
 from ftft_core.experiments.planning import PlannedRun, StandIn
 from ftft_core.experiments.recipe import Recipe
 from ftft_core.experiments.running import plan_experiment
+from ftft_core.jobs import find_devices
 from ftft_core.planning import Plan, amount_words, duration_words, flops_words
 from ftft_core.workspace import Workspace
 
@@ -56,6 +57,8 @@ class ExperimentPlan:
     """Expected seconds of what is missing, one run after the other."""
     erm_flops: float | None = None
     """FLOPs of one plain fine-tuning with the full budget."""
+    num_devices: int = 1
+    """Devices that runs are trained on at the same time."""
     measuring_failed: str | None = None
     methods: tuple[MethodCost, ...] = ()
 
@@ -85,13 +88,20 @@ class ExperimentPlan:
             return said
         if self.flops is None or self.seconds is None:
             return f"{said}: {'not measured yet' if self.measuring_failed is None else 'could not be measured'}"
-        parts = [flops_words(self.flops), f"about {duration_words(self.seconds)}"]
+        parts = [flops_words(self.flops), self._duration_words(self.seconds)]
         if self.erm_flops:
             number = amount_words(self.flops / self.erm_flops)
             parts.append(f"as much as {number} plain fine-tuning{'s' * (number not in ('1', '1.0'))}")
         if any(run.stand_in.config.stop is not None for run in self.runs):
             parts.append("less if they stop early")
         return f"{said}: {', '.join(parts)}"
+
+    def _duration_words(self, seconds: float) -> str:
+        at_once = min(self.num_devices, self.num_missing)
+        if at_once == 1:
+            return f"about {duration_words(seconds)}"
+        longest = max(run.seconds or 0.0 for run in self.runs if run.status != "finished")
+        return f"about {duration_words(max(longest, seconds / at_once))} on {at_once} devices"
 
 
 def look_at(workspace: Workspace, recipe: Recipe) -> ExperimentPlan:
@@ -260,8 +270,12 @@ def _with_costs(
     erm_flops = None if erm is None else erm.flops
     return ExperimentPlan(
         (), plan.remarks, tuple(planned), asked, erm_flops=erm_flops, measuring_failed=plan.measuring_failed,
-        methods=tuple(_by_method(planned, costs, erm_flops)), **facts,
+        methods=tuple(_by_method(planned, costs, erm_flops)), num_devices=_num_devices(workspace), **facts,
     )  # fmt: skip
+
+
+def _num_devices(workspace: Workspace) -> int:
+    return len(workspace.worker_settings().devices or find_devices())
 
 
 def _costs(estimates: _Costs, planned: Sequence[PlannedRun]) -> dict[str, _Cost]:

@@ -129,58 +129,74 @@ def _has_failed(run: PlannedRun, started: set[str]) -> bool:
 def _advance(
     workspace: Workspace, planned: Sequence[PlannedRun], *, start: bool, started: set[str] | None = None
 ) -> None:
-    """Bring the plan up to date; queue or resume what can start."""
+    """Bring the plan up to date; queue or resume what can start.
+
+    :param start: whether anything may be queued, resumed or saved.
+    :param started: keys of the runs that were queued or resumed already; none of them is again.
+    """
     rows = workspace.runs()
     trained = _Trained(workspace, rows)
     statuses = dict(zip(rows["run_id"], zip(rows["status"], rows["message"], strict=True), strict=True))
+    started = set() if started is None else started
     done: dict[str, str] = {}
     by_key = {run.key: run for run in planned}
     for run in planned:
-        ended = [
-            key for key in run.needs if by_key[key].status == "skipped" or _has_failed(by_key[key], started or set())
-        ]
-        if ended and run.run_id is None:
-            run.status, run.message = "skipped", f"it needs a run that did not finish: {'; '.join(ended)}"
-            continue
-        if run.run_id is None and any(key not in done for key in run.needs):
-            continue
-        if run.run_id is not None and run.run_id not in statuses:
-            run.status, run.message = REMOVED, "somebody removed it"
-            if started is not None:
-                started.add(run.key)
-            continue
         if run.run_id is None:
-            if _has_failed(run, started or set()):
-                continue
-            try:
-                config = run.make_config(workspace, done, save=start)
-                if config is None:
-                    continue  # Its subset was never made, so nobody trained on it.
-                config = workspace.resolve(config)
-                run.run_id = trained.find(config)
-                if run.run_id is None and start:
-                    run.run_id = workspace.submit(config)
-                    _keep_order(workspace, planned, run)
-            except WorkspaceBusyError:
-                raise  # It is tried again, and what was queued already is found then.
-            except FTFTError as error:
-                # Such as a map of a single epoch, which has no ambiguous examples: the other runs go on.
-                if start:
-                    run.status, run.message = "failed", str(error)
-            if start and started is not None and (run.run_id is None or run.run_id not in statuses):
-                started.add(run.key)
+            ended = [key for key in run.needs if by_key[key].status == "skipped" or _has_failed(by_key[key], started)]
+            if ended:
+                run.status, run.message = "skipped", f"it needs a run that did not finish: {'; '.join(ended)}"
+            elif all(key in done for key in run.needs) and not _has_failed(run, started):
+                _find_or_queue(workspace, planned, run, trained, done, start=start)
+                if start and run.run_id not in statuses:
+                    started.add(run.key)
+        elif run.run_id not in statuses:
+            run.status, run.message = REMOVED, "somebody removed it"
+            started.add(run.key)
+            continue
         if run.run_id is None:
             continue
         run.status, run.message = statuses.get(run.run_id, ("queued", ""))
-        if run.status in RESUMABLE and start and started is not None and run.key not in started:
-            try:
-                workspace.resume(run.run_id)
-                run.status = "queued"
-            except RunError as error:
-                run.message = error.message  # Such as one whose folder was deleted: the other runs go on.
+        if run.status in RESUMABLE and start and run.key not in started:
+            _resume(workspace, run)
             started.add(run.key)
         if run.status == "finished":
             done[run.key] = run.run_id
+
+
+def _find_or_queue(
+    workspace: Workspace,
+    planned: Sequence[PlannedRun],
+    run: PlannedRun,
+    trained: _Trained,
+    done: dict[str, str],
+    *,
+    start: bool,
+) -> None:
+    """Give a planned run the id of the one that is the same; where there is none, queue it if `start`."""
+    try:
+        config = run.make_config(workspace, done, save=start)
+        if config is None:
+            return  # Its subset was never made, so nobody trained on it.
+        config = workspace.resolve(config)
+        run.run_id = trained.find(config)
+        if run.run_id is None and start:
+            run.run_id = workspace.submit(config)
+            _keep_order(workspace, planned, run)
+    except WorkspaceBusyError:
+        raise  # It is tried again, and what was queued already is found then.
+    except FTFTError as error:
+        # Such as a map of a single epoch, which has no ambiguous examples: the other runs go on.
+        if start:
+            run.status, run.message = "failed", str(error)
+
+
+def _resume(workspace: Workspace, run: PlannedRun) -> None:
+    assert run.run_id is not None
+    try:
+        workspace.resume(run.run_id)
+        run.status = "queued"
+    except RunError as error:
+        run.message = error.message  # Such as one whose folder was deleted: the other runs go on.
 
 
 def _keep_order(workspace: Workspace, planned: Sequence[PlannedRun], submitted: PlannedRun) -> None:

@@ -18,6 +18,7 @@ from ftft_core.comparison.runs import short_model
 from ftft_core.comparison.tables import METRIC_TITLES, MISSING, ROLE_TITLES
 from ftft_core.figures import Theme
 from ftft_core.metrics import HIGHER_IS_BETTER
+from ftft_core.planning import flops_words
 from ftft_core.ui.frame import duration_words
 from ftft_core.workspace import ComparisonReport
 from ftft_core.workspace.results import FEW_SEEDS
@@ -254,10 +255,7 @@ def _cost_rows(report: ComparisonReport, cells: _Cells) -> list[str]:
 
 def _amount(unit: str, value: float) -> str:
     if unit == "flops":
-        for size, word in ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP")):
-            if value >= size:
-                return f"{value / size:.3g} {word}"
-        return f"{value:.3g} FLOP"
+        return flops_words(value)
     return duration_words(value) if unit == "seconds" else f"{value:,.0f}"
 
 

@@ -15,7 +15,7 @@ import streamlit as st
 
 from ftft_core.config import RunConfig
 from ftft_core.figures.run_charts import scores_by_step_figure, training_loss_figure
-from ftft_core.planning.plan import flops_words
+from ftft_core.planning import flops_words
 from ftft_core.ui import reads
 from ftft_core.ui import run_actions as actions
 from ftft_core.ui.frame import chosen, show_error, theme

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ftft_core.comparison import UNSURE, Candidate, to_records
 from ftft_core.comparison.tables import MISSING
+from ftft_core.planning import flops_words
 from ftft_core.ui.frame import duration_words
 from ftft_core.workspace import ProbeReport, TransferReport
 
@@ -198,14 +199,6 @@ def _cost(flops: float | None, share: float | None, seconds: float | None) -> st
     title = f"{flops_words(flops)}{', ' + duration_words(seconds) if seconds else ''} a run"
     shown = flops_words(flops) if share is None else _percent(share)
     return f'<span title="{title}">{shown}</span>' + (_below(flops_words(flops)) if share is not None else "")
-
-
-def flops_words(flops: float) -> str:
-    """Word a number of FLOPs: "4.1 TFLOP"."""
-    for unit, size in (("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9)):
-        if flops >= size:
-            return f"{flops / size:.3g} {unit}"
-    return f"{flops / 1e6:.3g} MFLOP"
 
 
 def _below(words: str) -> str:
