@@ -1,14 +1,17 @@
-# What a stranger would guess: `make run`, `make test`; also test-all, setup, lint, bench, clean.
+# What a stranger would guess: `make run`, `make test`; `make help` lists the others.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-all setup lint format bench results screenshots clean
+.PHONY: run help test test-all setup lint format bench results screenshots clean
 
 run: $(VENV)/.installed  ## Set everything up, do the main job on the sample suite, and serve the app
 	$(BIN)/ftft demo
 	$(BIN)/ftft serve
+
+help:  ## Say what there is
+	@sed -n 's/^\([a-z-]*\):.*  ## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
 # One more than there are processors, up to four: a quarter of a test's time is waiting for a browser or a training.
 TESTERS = $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count() + 1, 4))')
@@ -32,7 +35,7 @@ format: $(VENV)/.installed-dev  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# benchmarks/references.py and settling.py train for half an hour, and are run by hand with a folder to keep runs in.
+# The others train for long, or need a workspace with runs: each says at its top what it is given.
 BENCHMARKS := benchmarks/interval_coverage.py benchmarks/scores.py benchmarks/training.py
 
 bench: $(VENV)/.installed-dev  ## Measure speed; every benchmark prints JSON
