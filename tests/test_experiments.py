@@ -230,6 +230,12 @@ def test_the_time_left_follows_the_pace_of_what_has_begun(tmp_path: Path) -> Non
     half = progress("running", fraction=0.5, step=5, num_steps=10, seconds_elapsed=40.0, seconds_left=50.0)
     three = {planned[0].key: progress("finished", fraction=1.0), planned[1].key: half, planned[2].key: half}
     assert seconds_left(planned, three) == pytest.approx((50 + 50 + 100) / 2)
-    for run in planned[3:]:
-        run.seconds = run.train_seconds = 0.0
-    assert seconds_left(planned, {**three, planned[2].key: progress("finished", fraction=1.0)}) == pytest.approx(50)
+    long = progress("running", fraction=0.1, step=1, num_steps=10, seconds_elapsed=8.0, seconds_left=90.0)
+    ended = progress("finished", fraction=1.0)
+    assert seconds_left(planned, {**three, planned[2].key: long, planned[3].key: ended}) == pytest.approx(90)
+    # One that starts runs already; one that failed is not done again.
+    starting = {**three, planned[2].key: progress("running"), planned[3].key: progress("failed", fraction=0.5)}
+    assert seconds_left(planned, starting) == pytest.approx((50 + 100) / 2)
+    # What was trained long ago, elsewhere, does not tell the pace while others run.
+    old = progress("finished", fraction=1.0, step=10, num_steps=10, seconds_elapsed=1.0)
+    assert seconds_left(planned, {**three, planned[0].key: old}) == pytest.approx((50 + 50 + 100) / 2)

@@ -20,6 +20,7 @@ from ftft_core.experiments import running as running_module
 from ftft_core.experiments.driving import drive, start_experiment, work_on
 from ftft_core.jobs import Queue
 from ftft_core.planning import duration_words
+from ftft_core.suites import SpecText, look_again, origin_of
 from ftft_core.workspace import Workspace
 from tests.test_experiments_running import Instant, instant, toy, toy_recipe
 
@@ -194,10 +195,11 @@ def test_several_devices_share_what_is_to_do(instant: Instant, recipe: Any, monk
     plan = look_at(instant.workspace, more)
     assert plan.num_missing == 9
     assert plan.seconds == alone.seconds is not None
-    # All at once: as long as the longest, which is more than an eighth of their sum.
-    longest = max(run.seconds or 0.0 for run in plan.runs)
-    assert longest > plan.seconds / 8
-    assert f"about {duration_words(longest)} on 8 devices" in plan.words
+    # All seeds at once, but ftft waits for its reference, which is more than an eighth of their sum.
+    seconds = {run.key: run.seconds or 0.0 for run in plan.runs}
+    chain = max(seconds[run.key] + seconds[run.needs[0]] for run in plan.runs if run.needs)
+    assert chain > plan.seconds / 8
+    assert f"about {duration_words(max(chain, *seconds.values()))} on 8 devices" in plan.words
     monkeypatch.setattr(costs_module, "find_devices", lambda: ("cuda:0", "cuda:1"))
     assert f"about {duration_words(plan.seconds / 2)} on 2 devices" in look_at(instant.workspace, more).words
 
@@ -261,6 +263,38 @@ def test_a_suite_whose_files_changed_since_it_was_added_is_refused(instant: Inst
     assert str(data / "tell.csv") in problem
     (data / "spec.yaml").unlink()
     assert not look_at(workspace, recipe).problems
+    # One that was typed in is watched too; and what is forgotten is not held against who takes its name.
+    (data / "tell.csv").unlink()
+    workspace.remove_suite("mine")
+    workspace.add_suite("mine", SpecText(spec, data))
+    (data / "dev.csv").write_text(before, encoding="utf-8")
+    (problem,) = look_at(workspace, recipe).problems
+    assert str(data / "dev.csv") in problem
+    (data / "spec.yaml").write_text(spec, encoding="utf-8")
+    workspace.add_suite("now", data / "spec.yaml")
+    (origin,) = workspace.folder.glob("suites/*/origin-now.json")
+    workspace.remove_suite("now")
+    assert not origin.exists()
+
+
+def test_where_a_suite_came_from_may_be_out_of_reach(instant: Instant, tmp_path: Path) -> None:
+    workspace = instant.workspace
+    (origin,) = workspace.folder.glob("suites/*/origin-toy.json")
+    recipe = toy_recipe(instant, tmp_path, methods=["erm"])
+    for damaged in ("{", "{}", '{"spec": 3, "files": {}}', '{"spec": "/\\u0000", "files": {}}'):
+        origin.write_text(damaged, encoding="utf-8")
+        assert not look_at(workspace, recipe).problems, damaged
+
+
+def test_options_of_a_source_and_folders_are_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "part.arrow").write_bytes(b"1")
+    spec = "text: a\nlabel: b\ntrain: data?split=train\ndev: data\n"
+    origin = origin_of(SpecText(spec, tmp_path), drop_leaked=False)
+    assert list(origin["files"]) == [str(tmp_path / "data" / "part.arrow")]
+    assert look_again(origin, "x", "0") == ([], origin)
+    (tmp_path / "data" / "part.arrow").write_bytes(b"2")
+    assert look_again(origin, "x", "0")[0] == [str(tmp_path / "data" / "part.arrow")]
 
 
 def test_what_can_not_work_is_refused_and_leaves_no_record(instant: Instant, tmp_path: Path) -> None:

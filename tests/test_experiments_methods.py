@@ -148,6 +148,23 @@ def test_a_reference_of_too_few_steps_is_told_before_anything_starts(method: str
     assert expand(recipe_of(methods=[method], reference_model=[{"model": "small", "max_steps": steps + 1}]))
 
 
+def test_matched_erm_needs_the_map_that_ftft_needs() -> None:
+    with pytest.raises(InputError, match="received 1 epochs; ftft chooses by what changes from epoch to epoch"):
+        recipe_of(methods=["erm", "erm_matched"], reference_model={"model": "r", "epochs": 1})
+
+
+def test_every_budget_that_is_too_short_is_told_and_what_is_excluded_makes_no_steps() -> None:
+    references = [{"model": "small", "max_steps": 19}, {"model": "smaller", "max_steps": 15}]
+    recipe = recipe_of(methods=["ftft"], reference_model=references)
+    with pytest.raises(InputError) as caught:
+        expand(recipe)
+    assert [problem[:32] for problem in caught.value.problems] == [
+        "The budget of reference small is", "The budget of reference smaller ",
+    ]  # fmt: skip
+    # Of 320 examples 96 are excluded: 7 steps of 32 are left of an epoch of 10.
+    assert expand(recipe, num_excluded=96)
+
+
 def test_a_budget_of_too_few_steps_for_the_main_model_s_own_map_is_told() -> None:
     recipe = recipe_of(methods=["cartography"], reference_model=None, epochs=None, max_steps=19)
     with pytest.raises(InputError, match=r"budget of erm is 19 steps, but an epoch has 10: .* at least 2 \(20 steps\)"):

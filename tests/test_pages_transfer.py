@@ -97,7 +97,7 @@ def test_what_a_link_can_t_say_is_told(workspace: Workspace) -> None:
 def test_a_fraction_that_the_box_can_t_show_is_told(workspace: Workspace) -> None:
     page = open_transfer(suite="toy", fraction="0.002")
     assert not page.exception
-    assert "The link asks for the fraction 0.002; it must be at least 0.01 and at most 1." in written(page)
+    assert "The link asks for the fraction 0.002; it must be at least 0.01 and at most 0.99." in written(page)
     assert page.number_input(key="transfer.fraction").value == pytest.approx(1 / 3, abs=1e-4)
 
 

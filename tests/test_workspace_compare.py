@@ -11,7 +11,7 @@ from ftft_core.cli import main
 from ftft_core.comparison import find_candidates
 from ftft_core.comparison.pairs import OUTCOMES
 from ftft_core.config import BudgetConfig, RunConfig
-from ftft_core.errors import InputError
+from ftft_core.errors import InputError, RunError
 from ftft_core.selection import Recipe, SetCondition
 from tests.compare_workspace import (
     AWKWARD,
@@ -330,3 +330,13 @@ def test_what_a_subset_came_from_is_part_of_the_cost_whoever_was_named_as_refere
     finish(workspace, second, 4e12)
     workspace.sync()
     assert workspace.total_flops("second") == 12e12
+    # What a removed run cost is not known any more, however it is asked.
+    for name in ("second", "hard", "both", "ftft-0"):
+        workspace.remove_run(name)
+    for name in ("both", "hard", "ambiguous-0"):
+        workspace.remove_subset(name)
+    workspace.remove_run("reference-0")
+    workspace.restore_subset(hard.subset)
+    workspace.restore_run("hard")
+    with pytest.raises(RunError, match="is not known, so nothing can match it"):
+        workspace.total_flops("hard")

@@ -284,6 +284,8 @@ def _print_pair(settings: Settings, pair: Pair, names: tuple[str, str]) -> None:
         print_json(
             {
                 "split": pair.split,
+                "first": pair.first.column,
+                "second": pair.second.column,
                 "labels": pair.labels,
                 "counts": counts,
                 "mcnemar_p": p_value,

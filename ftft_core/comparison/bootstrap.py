@@ -21,6 +21,7 @@ bootstrap"). `benchmarks/interval_coverage.py` measures the coverage of both.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,12 @@ MAX_COUNTS_AT_ONCE = 8_000_000
 
 LEVEL = 0.95
 """Coverage aimed at by every interval."""
+
+NUM_RESAMPLES = 2000
+"""R of the bootstrap where nothing asks for more."""
+
+SIGNIFICANCE = 0.05
+"""Largest corrected p-value at which a difference is marked."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +180,11 @@ def _t_quantiles(degrees_of_freedom: int, size: int) -> FloatArray:
 def split_rng(seed: int, split: str) -> np.random.Generator:
     """Random numbers of one split: they do not change when other splits are added or left out."""
     return np.random.default_rng([seed, zlib.crc32(split.encode())])
+
+
+def enough_resamples(num_tests: int) -> int:
+    """R at which the smallest p-value, 2 / (R + 1), still counts as significant after Holm's correction of M tests."""
+    return max(NUM_RESAMPLES, math.ceil(2 * num_tests / SIGNIFICANCE))
 
 
 def holm(p_values: npt.ArrayLike) -> FloatArray:

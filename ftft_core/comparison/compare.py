@@ -15,7 +15,15 @@ import numpy as np
 import pandas as pd
 
 from ftft_core.comparison.baselines import baseline_of, cost_base, kinds_of
-from ftft_core.comparison.bootstrap import Difference, SeedScores, difference, holm
+from ftft_core.comparison.bootstrap import (
+    NUM_RESAMPLES,
+    SIGNIFICANCE,
+    Difference,
+    SeedScores,
+    difference,
+    enough_resamples,
+    holm,
+)
 from ftft_core.comparison.columns import make_columns
 from ftft_core.comparison.runs import (
     KEY_COLUMNS,
@@ -39,13 +47,6 @@ ROW_COLUMNS = (
 ROLES = ("dev", "in_distribution", "out_of_distribution")
 SETTINGS = ("suite_fingerprint", "precision")
 """Facts beside those of the training that no method decides. A budget is not one: methods have budgets of their own."""
-
-
-NUM_RESAMPLES = 2000
-"""R of the bootstrap where nothing asks for more."""
-
-SIGNIFICANCE = 0.05
-"""Largest corrected p-value at which a difference is marked."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ class Comparison:
 
     seeds: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What the means are of: column, run_id, seed, split, role, metric, value, one row per run, split and metric."""
+
+    num_resamples: int = NUM_RESAMPLES
+    """R of the bootstrap."""
 
     @property
     def cost_base(self) -> str:
@@ -131,7 +135,7 @@ def compare_runs(
     """
     methods, notes = group_runs(runs)
     if num_resamples is None:
-        num_resamples = max(NUM_RESAMPLES, math.ceil(2 * len(methods) * len(splits) / SIGNIFICANCE))
+        num_resamples = enough_resamples(len(methods) * len(splits))
     _check(splits, metrics, num_resamples)
     base = cost_base((method.key.method for method in methods), baseline)
     lost = "differences and cost shares" if base == baseline else "differences"
@@ -182,6 +186,7 @@ def compare_runs(
         tuple(dict.fromkeys(notes)),
         tuple(methods),
         _seed_frame(methods, splits, metrics, scores),
+        num_resamples,
     )
 
 
@@ -319,10 +324,10 @@ def _holm_per_metric(tests: Sequence[Mapping[str, Any]], num_resamples: int, not
         chosen = marks["metric"] == metric
         marks.loc[chosen, "p_holm"] = holm(marks.loc[chosen, "p_value"].to_numpy())
         num_tests = int(marks.loc[chosen, "p_value"].notna().sum())
-        if num_tests * 2 / (num_resamples + 1) > SIGNIFICANCE:
+        if enough_resamples(num_tests) > num_resamples:
             notes.append(
                 f"{num_tests} differences in {metric} are too many for {num_resamples} resamples to mark any after "
-                f"Holm's correction; {math.ceil(2 * num_tests / SIGNIFICANCE)} resamples would do."
+                f"Holm's correction; {enough_resamples(num_tests)} resamples would do."
             )
     marks["has_seed_noise"] = marks["has_seed_noise"].astype(bool)
     marks["marked"] = (marks["p_holm"] <= SIGNIFICANCE) & marks["has_seed_noise"]

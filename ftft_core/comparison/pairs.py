@@ -13,7 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ftft_core.comparison.bootstrap import Difference, SeedScores, difference, example_replicates, holm, split_rng
+from ftft_core.comparison.bootstrap import (
+    NUM_RESAMPLES,
+    SIGNIFICANCE,
+    Difference,
+    SeedScores,
+    difference,
+    enough_resamples,
+    example_replicates,
+    holm,
+    split_rng,
+)
 from ftft_core.comparison.runs import ComparedSplit, MethodRuns, SplitPredictions
 from ftft_core.comparison.scoring import usable_predictions
 from ftft_core.errors import InputError, unknown
@@ -31,9 +41,6 @@ RULES = {"most": "in most seeds", "every": "in every seed"}
 Where exactly half of the seeds are right, the label of the highest mean probability decides: to call such an example
 wrong would make a method look worse for having an even number of seeds.
 """
-
-GROUP_RESAMPLES = 2000
-SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Pair:
     first: Side
     second: Side
     differences: Mapping[str, Difference]
-    """Metric -> difference with its 95 % interval, the same as in the table of all methods."""
+    """Metric -> difference with its 95 % interval, that of the table of all methods where both resample as often."""
     groups: pd.DataFrame
     """group, num_examples, metric, first, second, delta, low, high, p_holm (within the metric), marked; no rows for a
     split without groups. In the order of their names."""
@@ -114,13 +121,13 @@ def compare_pair(
     split: ComparedSplit,
     labels: Sequence[str],
     *,
-    num_resamples: int = GROUP_RESAMPLES,
+    num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> Pair:
     """Compare two methods on one split, point by point.
 
     :param labels: the suite's labels, in the order of the logits.
-    :param num_resamples: R of the bootstrap.
+    :param num_resamples: R of the bootstrap; of groups more, where it takes more to mark any after Holm's correction.
     :raises InputError: if one of them has no run with predictions on the split, or they predicted other examples.
     """
     notes: list[str] = []
@@ -246,7 +253,9 @@ def _group_differences(
     group_of = pd.Series([], dtype=object) if groups is None else pd.Series(groups, dtype=object)
     num_first = len(sides[0].seeds)
     p_values, has_seed_noise = [], []
-    for group in sorted(group_of.dropna().unique()):
+    names = sorted(group_of.dropna().unique())
+    num_resamples = max(num_resamples, enough_resamples(len(names)))
+    for group in names:
         member = (group_of == group).to_numpy()
         part = [values[member] for values in probabilities]
         found = _differences(part, gold[member], sides, num_resamples, f"{split}/{group}", seed)

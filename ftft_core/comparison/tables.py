@@ -151,7 +151,7 @@ def conclude(
     return (
         f"{words} {cost} ({comparison.baseline} {100 * (best['mean'] - best['delta']):.1f}; 95 % interval of the "
         f"difference {_points(low)} to {_points(high)} points, {seeds})."
-        + _reading(low, high, metric)
+        + _reading(low, high, metric, is_corrected_away=best.get("p_holm") is not None and not best["marked"])
         + _said_in_distribution(comparison, best, roles[0], metric)
     )
 
@@ -283,12 +283,16 @@ def _seeds(num_seeds: int) -> str:
     return f"{num_seeds} seed{'s' * (num_seeds != 1)}"
 
 
-def _reading(low: float, high: float, metric: str) -> str:
-    """Read an interval in words: no difference shown is not the same as equality."""
+def _reading(low: float, high: float, metric: str, *, is_corrected_away: bool) -> str:
+    """Read an interval in words: no difference shown is not the same as equality.
+
+    :param is_corrected_away: whether Holm's correction for all averages takes the mark away.
+    """
     if low <= 0 <= high:
         return " The interval holds 0: neither is shown to be better."
     better = (low > 0) == HIGHER_IS_BETTER[metric]
-    return f" The interval lies wholly on the {'better' if better else 'worse'} side."
+    but = ", but no longer after Holm's correction for all methods" if is_corrected_away else ""
+    return f" The interval lies wholly on the {'better' if better else 'worse'} side{but}."
 
 
 def _records_frame(rows: Rows) -> pd.DataFrame:

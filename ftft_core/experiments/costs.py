@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class ExperimentPlan:
     """Expected seconds of what is missing, one run after the other."""
     erm_flops: float | None = None
     """FLOPs of one plain fine-tuning with the full budget."""
+    seconds_left: Mapping[str, float] = field(default_factory=dict)
+    """Expected seconds of what is missing of each run, by key."""
     num_devices: int = 1
     """Devices that runs are trained on at the same time."""
     measuring_failed: str | None = None
@@ -100,20 +102,25 @@ class ExperimentPlan:
         at_once = min(self.num_devices, self.num_missing)
         if at_once == 1:
             return f"about {duration_words(seconds)}"
-        longest = max(run.seconds or 0.0 for run in self.runs if run.status != "finished")
-        return f"about {duration_words(max(longest, seconds / at_once))} on {at_once} devices"
+        # Until each run has ended, after those that it waits for; the plan is in such an order.
+        ends: dict[str, float] = {}
+        for run in self.runs:
+            ends[run.key] = self.seconds_left[run.key] + max((ends[key] for key in run.needs), default=0.0)
+        return f"about {duration_words(max(seconds / at_once, *ends.values()))} on {at_once} devices"
 
 
 def look_at(workspace: Workspace, recipe: Recipe) -> ExperimentPlan:
     """Say what an experiment will take, or every reason why it can't work."""
     asked = tuple(_one_of_each_model(recipe))
     plan = workspace.plan(asked)
-    if problems := (*plan.problems, *_changes(workspace, recipe.suite)):
-        return ExperimentPlan(problems, plan.remarks, (), asked)
-    try:
-        planned = plan_experiment(workspace, recipe)
-    except FTFTError as failure:
-        return ExperimentPlan((failure.message, *failure.problems), plan.remarks, (), asked)
+    problems, planned = [*plan.problems, *_changes(workspace, recipe.suite)], []
+    if not plan.problems:
+        try:
+            planned = plan_experiment(workspace, recipe)
+        except FTFTError as failure:
+            problems += failure.problems or [failure.message]
+    if problems:
+        return ExperimentPlan(tuple(problems), plan.remarks, (), asked)
     return _with_costs(workspace, planned, plan, asked)
 
 
@@ -264,7 +271,8 @@ def _with_costs(
     if len(costs) == len(planned):
         left = {run.key: _share_left(workspace, run) for run in planned}
         facts["flops"] = sum(left[key] * cost.flops for key, cost in costs.items())
-        facts["seconds"] = sum(left[key] * cost.seconds for key, cost in costs.items())
+        facts["seconds_left"] = {key: left[key] * cost.seconds for key, cost in costs.items()}
+        facts["seconds"] = sum(facts["seconds_left"].values())
         for run in planned:
             run.seconds, run.train_seconds = costs[run.key].seconds, costs[run.key].train_seconds
     erm_flops = None if erm is None else erm.flops

@@ -11,6 +11,8 @@ from ftft_core.experiments.record import Experiment, RunLine
 from ftft_core.experiments.running import REMOVED
 from ftft_core.workspace import RunProgress, Workspace
 
+_NOT_TO_DO = ("finished", "skipped", "failed", "lost", REMOVED)
+
 
 @dataclass(frozen=True)
 class Following:
@@ -51,25 +53,32 @@ def follow(workspace: Workspace, experiment: Experiment) -> Following:
 
 
 def seconds_left(planned: Sequence[PlannedRun | RunLine], progress_of: Mapping[str, RunProgress]) -> float | None:
-    """Estimate from what was expected of the runs, at the pace of those that have begun, and as many at once as now.
+    """Estimate from what was expected of the runs, at the pace of those that run, and as many at once as now.
 
-    Where nothing was expected: from the runs that have begun, by seconds per unit of planned work; None before any has.
+    Before any of them has taken a step those that have finished tell the pace. Where nothing was expected: by seconds
+    per unit of planned work; None before any run has begun.
     """
     works, trained = _works(planned), _training_works(planned)
-    spent, done, left, running = 0.0, 0.0, 0.0, []
+    paces: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    left, num_running, running = 0.0, 0, []
     for run in planned:
         progress = progress_of.get(run.key)
-        if progress is not None and progress.status == "running" and progress.seconds_left is not None:
+        status = run.status if progress is None else progress.status
+        is_running = status == "running"
+        num_running += is_running
+        if is_running and progress is not None and progress.seconds_left is not None:
             running.append(progress.seconds_left)
-        elif run.status != "skipped" and (progress is None or progress.status != "finished"):
+        elif status not in _NOT_TO_DO:
             left += works[run.key] * (1.0 if progress is None else 1.0 - progress.fraction)
         if progress is not None and progress.seconds_elapsed and progress.num_steps and progress.step:
-            spent += progress.seconds_elapsed
-            done += trained[run.key] * progress.step / progress.num_steps
-    if done == 0 and any(run.seconds is None for run in planned):
+            # Finished ones may have been trained long ago, or on another machine.
+            done = trained[run.key] * progress.step / progress.num_steps
+            paces[is_running] += [(progress.seconds_elapsed, done)] if done else []
+    told = paces[True] or paces[False]
+    if not told and any(run.seconds is None for run in planned):
         return None
-    pace = spent / done if done else 1.0
-    return max([(sum(running) + left * pace) / max(1, len(running)), *running])
+    pace = sum(spent for spent, _ in told) / sum(done for _, done in told) if told else 1.0
+    return max([(sum(running) + left * pace) / max(1, num_running), *running])
 
 
 def _works(planned: Sequence[PlannedRun | RunLine]) -> dict[str, float]:

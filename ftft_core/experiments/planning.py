@@ -71,16 +71,22 @@ def plan(
     *,
     num_train: int,
     num_layers: dict[str, int],
+    num_excluded: int = 0,
     is_there: Callable[[RunConfig], bool] = lambda _: False,
 ) -> list[PlannedRun]:
     """Expand a recipe; the order is one in which the runs can be done.
 
-    :param num_train: examples of the suite's training split.
+    :param num_train: examples of the suite's training split, with those excluded from training.
+    :param num_excluded: how many of them those are.
     :param num_layers: layers of each model of the recipe, by `model_key`.
     :param is_there: says whether a run with exactly this configuration is there already, finished or not.
-    :raises InputError: when a reference's budget is too short for what a method needs of it.
+    :raises InputError: with every budget that is too short for what a method needs of it.
     """
-    return _Planner(recipe, num_train, num_layers, is_there).runs()
+    planner = _Planner(recipe, num_train, num_layers, num_excluded, is_there)
+    planned = planner.runs()
+    if problems := list(dict.fromkeys(planner.problems)):
+        raise InputError("The recipe can't work.", problems) if len(problems) > 1 else InputError(problems[0])
+    return planned
 
 
 def model_key(model: str, layers: int | None) -> str:
@@ -92,15 +98,22 @@ class _Planner:
     """Adds the runs of one method after another; what several methods need is added once."""
 
     def __init__(
-        self, recipe: Recipe, num_train: int, num_layers: dict[str, int], is_there: Callable[[RunConfig], bool]
+        self,
+        recipe: Recipe,
+        num_train: int,
+        num_layers: dict[str, int],
+        num_excluded: int,
+        is_there: Callable[[RunConfig], bool],
     ) -> None:
         self.recipe = recipe
         self.num_train = num_train
+        self.num_excluded = num_excluded
         self.num_layers = num_layers
         self.is_there = is_there
         self.full_steps = recipe.max_steps or self._steps(recipe.epochs or 1.0, "main")
         self.early_steps = max(1, round(recipe.early_stop * self.full_steps))
         self.planned: dict[str, PlannedRun] = {}
+        self.problems: list[str] = []
 
     def runs(self) -> list[PlannedRun]:
         for seed in self.recipe.seeds:
@@ -169,11 +182,11 @@ class _Planner:
         return self._add("reference", name, seed, make, alike, work)
 
     def _check_maps(self, name: str, steps: int, part: str) -> None:
-        """Refuse a budget in steps that ends before the map is there that a method needs."""
+        """Note a budget in steps that ends before the map is there that a method needs."""
         least, said = needed_epochs(self.recipe.methods, "cheaper" if part == "reference" else "own")
-        epoch = self._steps(1.0, part)
+        epoch = self._steps(1.0, part, max(1, self.num_train - self.num_excluded))
         if steps < least * epoch:
-            raise InputError(
+            self.problems.append(
                 f"The budget of {name} is {steps} steps, but an epoch has {epoch}: {said} ({least * epoch} steps)."
             )
 

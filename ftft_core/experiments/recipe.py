@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -169,7 +170,9 @@ def needed_epochs(methods: Sequence[str], source: str) -> tuple[int, str]:
 
     :param source: whose dynamics: `cheaper` or `own`, as in `methods.METHODS`.
     """
-    using = [name for name in methods if METHOD_TABLE[name].source == source]
+    # A matched cost is that of ftft, which is then trained too.
+    kinds = ["ftft" if METHOD_TABLE[name].budget == "matched" else name for name in methods]
+    using = [name for name in dict.fromkeys(kinds) if METHOD_TABLE[name].source == source]
     by_changes = [name for name in using if _chooses_by_changes(METHOD_TABLE[name].strategy)]
     if by_changes:
         many = "s" * (len(by_changes) == 1)
@@ -269,7 +272,7 @@ class Recipe(Config):
     @classmethod
     def _listed_seeds(cls, seeds: Any) -> Any:
         # Pydantic would take "0-4" for -4.
-        strange = [each for each in _elements(seeds) if isinstance(each, str) and not each.isdigit()]
+        strange = [each for each in _elements(seeds) if isinstance(each, str) and re.fullmatch(r"\s*\d+\s*-.*", each)]
         said = [
             f"received '{each}'; give whole numbers, several of them as a list such as [0, 1, 2]" for each in strange
         ]

@@ -49,7 +49,10 @@ def plan_experiment(workspace: Workspace, recipe: Recipe) -> list[PlannedRun]:
     num_layers = {model_key(each.model, each.layers): count_layers(each.model, each.layers) for each in models}
     workspace.sync()
     trained = _Trained(workspace)
-    planned = plan(recipe, num_train=num_train, num_layers=num_layers, is_there=trained.is_there)
+    num_excluded = len(workspace.excluded_positions(recipe.suite))
+    planned = plan(
+        recipe, num_train=num_train, num_layers=num_layers, num_excluded=num_excluded, is_there=trained.is_there
+    )
     _advance(workspace, planned, start=False)
     return planned
 

@@ -16,7 +16,7 @@ from ftft_core.selection.patterns import check_length
 from ftft_core.store.connection import Connection
 from ftft_core.store.rows import fetch_one, fetch_table
 from ftft_core.store.search import search_positions
-from ftft_core.store.subsets import source_runs
+from ftft_core.store.subsets import sources_of_all
 from ftft_core.store.suites import find_suite
 
 
@@ -91,7 +91,7 @@ def read_sources(connection: Connection, suite: str) -> dict[str, list[str]]:
         " WHERE r.suite_no = ? AND (r.reference_run_no IS NOT NULL OR r.subset_no IS NOT NULL)",
         [find_suite(connection, suite)],
     ).fetchall()
-    chosen_by = {subset: source_runs(connection, subset) for subset in {row[2] for row in rows} - {None}}
+    chosen_by = sources_of_all(connection, sorted({row[2] for row in rows} - {None}))
     given = {
         str(run_id): [*([reference] if reference else []), *chosen_by.get(subset, ())]
         for run_id, reference, subset in rows

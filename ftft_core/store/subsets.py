@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ftft_core.errors import InputError, NameTakenError, NotFoundError, unknown
 from ftft_core.selection import Recipe
 from ftft_core.store.connection import Connection
-from ftft_core.store.rows import fetch_first, fetch_table, insert, next_number, utc_now
+from ftft_core.store.rows import fetch_first, insert, next_number, utc_now
 
 
 def add_subset(
@@ -253,24 +253,45 @@ def source_runs(connection: Connection, subset: str) -> list[str]:
 
     :param subset: its id.
     """
-    found: set[str] = set()
-    waiting, seen = {subset}, set()
+    return sources_of_all(connection, [subset])[subset]
+
+
+def sources_of_all(connection: Connection, subsets: Sequence[str]) -> dict[str, list[str]]:
+    """Do the same for several subsets, by their ids."""
+    known: dict[str, Recipe] = {}
+    waiting = {*subsets}
     while waiting:
-        seen |= waiting
         # An operand that was removed still knows where it came from.
-        rows = fetch_table(
-            connection,
-            "SELECT r.run_id, x.recipe FROM base.subsets x LEFT JOIN base.runs r ON r.run_no = x.source_run_no"
-            " WHERE x.subset IN (SELECT unnest($1::VARCHAR[]))",
-            [sorted(waiting)],
-        )
-        recipes = [Recipe.model_validate_json(text) for text in rows["recipe"].to_pylist()]
-        conditions = [condition for recipe in recipes for condition in recipe.conditions]
-        # A condition may look at the map of another run.
-        found |= {*rows["run_id"].to_pylist(), *(getattr(item, "run", None) for item in conditions)} - {None}
-        found |= {run for recipe in recipes for run in recipe.source_runs or ()}
-        waiting = {operand for item in conditions for operand in getattr(item, "operands", {}).values()} - seen
-    return sorted(found)
+        known |= _recipes(connection, sorted(waiting))
+        waiting = {operand for subset in waiting & {*known} for operand in _operands(known[subset])} - {*known}
+    found = {}
+    for subset in subsets:
+        runs: set[str] = set()
+        reached, seen = {subset}, set[str]()
+        while reached:
+            seen |= reached
+            recipes = [known[each] for each in reached if each in known]
+            runs |= {run for recipe in recipes for run in _runs_in(recipe)}
+            reached = {operand for recipe in recipes for operand in _operands(recipe)} - seen
+        found[subset] = sorted(runs)
+    return found
+
+
+def _recipes(connection: Connection, subsets: Sequence[str]) -> dict[str, Recipe]:
+    rows = connection.execute(
+        "SELECT subset, recipe FROM base.subsets WHERE subset IN (SELECT unnest($1::VARCHAR[]))", [list(subsets)]
+    ).fetchall()
+    return {str(subset): Recipe.model_validate_json(recipe) for subset, recipe in rows}
+
+
+def _runs_in(recipe: Recipe) -> set[str]:
+    """Give the ids of the runs whose maps a recipe looks at; a condition may look at that of another run."""
+    conditions = (getattr(condition, "run", None) for condition in recipe.conditions)
+    return {run for run in (recipe.source_run, *(recipe.source_runs or ()), *conditions) if run is not None}
+
+
+def _operands(recipe: Recipe) -> set[str]:
+    return {operand for item in recipe.conditions for operand in getattr(item, "operands", {}).values()}
 
 
 def subset_users(connection: Connection, reference: str) -> list[str]:

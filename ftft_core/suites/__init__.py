@@ -20,7 +20,7 @@ Owns no training and no database: a suite is data, checked.
 
 from ftft_core.suites.canonical import count_examples, iterate_texts, read_suite, split_names, write_suite
 from ftft_core.suites.loading import load_suite
-from ftft_core.suites.origins import changed_files, write_origin
+from ftft_core.suites.origins import look_again, origin_of
 from ftft_core.suites.sample import build_sample_suite
 from ftft_core.suites.spec import SpecText, SuiteSpec, read_spec
 from ftft_core.suites.suite import COLUMNS, DEV, IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, ROLES, TRAIN, Split, Suite
@@ -39,14 +39,14 @@ __all__ = [
     "SuiteSpec",
     "TokenisedSplit",
     "build_sample_suite",
-    "changed_files",
     "count_examples",
     "iterate_texts",
     "load_suite",
+    "look_again",
+    "origin_of",
     "read_spec",
     "read_suite",
     "split_names",
     "tokenise",
-    "write_origin",
     "write_suite",
 ]

@@ -9,79 +9,88 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import json
-from collections.abc import Iterator
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ftft_core.errors import SuiteError
 from ftft_core.suites.loading import load_suite, sources_of
-from ftft_core.suites.reading import HUB_PREFIX
-from ftft_core.suites.spec import read_spec
+from ftft_core.suites.reading import HUB_PREFIX, location_of
+from ftft_core.suites.spec import SpecText, read_spec
 
 
-def write_origin(path: Path, spec: Path, *, drop_leaked: bool) -> None:
-    """Keep in a file which spec a suite was read from, how, and how its files look now."""
-    where = spec.expanduser().resolve()
-    files = {file: [*look, _digest(file)] for file, look in _looks(where).items()}
-    values = {"spec": str(where), "drop_leaked": drop_leaked, "files": files}
-    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+def origin_of(spec: Path | SpecText, *, drop_leaked: bool) -> dict[str, Any]:
+    """Give, as plain values, where a suite is read from, how, and how its local files look now."""
+    if isinstance(spec, SpecText):
+        place = {"text": spec.text, "folder": os.path.abspath(spec.folder)}
+    else:
+        place = {"spec": os.path.abspath(spec.expanduser())}
+    files = {file: [*look, _digest(file)] for file, look in _looks(_spec_in(place)).items()}
+    return {**place, "drop_leaked": drop_leaked, "files": files}
 
 
-def changed_files(path: Path, name: str, fingerprint: str) -> list[str]:
-    """Give the files of a suite that are not as they were when `write_origin` was told, if they make another suite now.
+def look_again(origin: Mapping[str, Any], name: str, fingerprint: str) -> tuple[list[str], dict[str, Any]]:
+    """Give the files that are not as they were, if they make another suite now; and the origin with how they look now.
 
-    Nothing is said where the spec is gone or nobody kept where the suite came from; a file that is gone counts.
+    Nothing is said where the spec, or the folder that its paths are relative to, is gone, or where the hub that a part
+    of the suite came from does not answer. A file that is gone has changed.
 
+    :param origin: what `origin_of` gave.
     :param fingerprint: of the suite as it was added.
     """
-    with suppress(FileNotFoundError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        spec = Path(kept["spec"])
-        if spec.is_file():
-            before, now = kept["files"], _looks(spec)
-            touched = [file for file in dict.fromkeys([*before, *now]) if before.get(file, [])[:2] != now.get(file)]
-            changed = [file for file in touched if file not in before or not _is_still(file, before[file][2])]
-            if changed and not _makes(spec, name, fingerprint, drop_leaked=kept["drop_leaked"]):
-                return changed
-    return []
+    spec, before = _spec_in(origin), origin["files"]
+    if not (spec.folder.is_dir() if isinstance(spec, SpecText) else spec.is_file()):
+        return [], dict(origin)
+    now = _looks(spec)
+    touched = [file for file in dict.fromkeys([*before, *now]) if before.get(file, [])[:2] != now.get(file)]
+    changed = [file for file in touched if file not in before or file not in now or _digest(file) != before[file][2]]
+    if changed and not _makes(spec, name, fingerprint, drop_leaked=origin["drop_leaked"]):
+        return changed, dict(origin)
+    looks = {file: [*look, _digest(file) if file in touched else before[file][2]] for file, look in now.items()}
+    return [], {**origin, "files": looks}
 
 
-def _makes(spec: Path, name: str, fingerprint: str, *, drop_leaked: bool) -> bool:
+def _spec_in(origin: Mapping[str, Any]) -> Path | SpecText:
+    return SpecText(origin["text"], Path(origin["folder"])) if "text" in origin else Path(origin["spec"])
+
+
+def _makes(spec: Path | SpecText, name: str, fingerprint: str, *, drop_leaked: bool) -> bool:
     try:
         return load_suite(name, spec, drop_leaked=drop_leaked).fingerprint == fingerprint
     except SuiteError:
-        return False
+        return any(source.startswith(HUB_PREFIX) for source in _sources(spec))
 
 
-def _looks(spec: Path) -> dict[str, list[int]]:
-    """Give size and time of change, in nanoseconds, of a spec and of the files that it names."""
+def _looks(spec: Path | SpecText) -> dict[str, list[int]]:
+    """Give size and time of change, in nanoseconds, of a spec's file and of the local files that it names."""
+    folder = spec.folder if isinstance(spec, SpecText) else spec.parent
+    files = [] if isinstance(spec, SpecText) else [spec]
+    for source in _sources(spec):
+        if not source.startswith(HUB_PREFIX):
+            path = folder / Path(location_of(source)).expanduser()
+            matches = [path] if path.exists() else map(Path, sorted(glob.glob(str(path), recursive=True)))
+            for match in matches:
+                files += sorted(match.rglob("*")) if match.is_dir() else [match]
     looks = {}
-    for file in (spec, *_files_of(spec)):
+    for file in files:
         with suppress(OSError):
             found = file.stat()
-            looks[str(file)] = [found.st_size, found.st_mtime_ns]
+            if file.is_file():
+                looks[str(file)] = [found.st_size, found.st_mtime_ns]
     return looks
 
 
-def _is_still(file: str, digest: str | None) -> bool:
-    """Whether a file has the bytes that it had; of a folder nobody knows."""
-    return digest is not None and _digest(file) == digest
+def _sources(spec: Path | SpecText) -> Sequence[str]:
+    try:
+        return sources_of(read_spec(spec))
+    except SuiteError:
+        return ()
 
 
 def _digest(file: str) -> str | None:
-    """Give the sha256 (hex) of a file's bytes; None of a folder, or of what can't be read."""
+    """Give the sha256 (hex) of a file's bytes; None of what can't be read."""
     with suppress(OSError), open(file, "rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
     return None
-
-
-def _files_of(spec: Path) -> Iterator[Path]:
-    try:
-        sources = sources_of(read_spec(spec))
-    except SuiteError:
-        return
-    for source in sources:
-        if not source.startswith(HUB_PREFIX):
-            path = spec.parent / Path(source).expanduser()
-            yield from [path] if path.is_file() else map(Path, sorted(glob.glob(str(path), recursive=True)))

@@ -104,6 +104,11 @@ def table_of_frame(name: str, frame: pandas.DataFrame, wanted: Sequence[str], pr
     return _joined([(name, FileRows(tuple(columns), cells, len(frame), None))], wanted, problems)
 
 
+def location_of(source: str) -> str:
+    """Give a source without its options."""
+    return _split_options(source)[0]
+
+
 def _split_options(source: str) -> tuple[str, dict[str, str], str | None]:
     """Location, options after the question mark, and what is wrong with them."""
     location, mark, query = source.partition("?")

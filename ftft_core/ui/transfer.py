@@ -20,7 +20,7 @@ from ftft_core.workspace import ProbeReport, SubsetRecord, TransferReport, Works
 PAGE = "transfer"
 DEFAULT_SCORE = "variability"
 DEFAULT_FRACTION = 1 / 3
-SMALLEST_FRACTION = 0.01
+SMALLEST_FRACTION, LARGEST_FRACTION = 0.01, 0.99
 GROUPED, EACH = "by model", "every run"
 MAX_DEFAULT_RUNS = 40
 """Runs that are compared unless somebody asks for others."""
@@ -76,11 +76,11 @@ def read_asked(listed: pd.DataFrame, score: str) -> tuple[Asked, list[str]]:
         runs = list(dict.fromkeys(by_reference[part] for part in named if part in by_reference))
     try:
         fraction = float(address.get("fraction", DEFAULT_FRACTION))
-        if not SMALLEST_FRACTION <= fraction <= 1:
+        if not SMALLEST_FRACTION <= fraction <= LARGEST_FRACTION:
             raise ValueError
     except ValueError:
         problems.append(f"The link asks for the fraction {address['fraction'][:20]}; it must be at least "
-                        f"{SMALLEST_FRACTION} and at most 1.")  # fmt: skip
+                        f"{SMALLEST_FRACTION} and at most {LARGEST_FRACTION}.")  # fmt: skip
         address.pop("fraction", None)
         fraction = DEFAULT_FRACTION
     candidates, _ = find_candidates(listed[listed["run_id"].isin(runs)])
@@ -121,8 +121,8 @@ def draw_controls(asked: Asked, listed: pd.DataFrame, scores: Sequence[str]) -> 
         _select("Main model", [each.name for each in candidates], asked.main, "main", width=280)
         _select("Score", list(scores), asked.score, "score", width=190)
         _show("fraction", round(asked.fraction, 4))
-        st.number_input("Fraction", SMALLEST_FRACTION, 1.0, step=0.05, format="%.2f", key="transfer.fraction",
-                        width=130, on_change=_changed, args=("fraction",),
+        st.number_input("Fraction", SMALLEST_FRACTION, LARGEST_FRACTION, step=0.05, format="%.2f",
+                        key="transfer.fraction", width=130, on_change=_changed, args=("fraction",),
                         help="Share of the examples in each set.")  # fmt: skip
         _show("show", GROUPED if asked.is_grouped else EACH)
         st.segmented_control("Cells", [GROUPED, EACH], key="transfer.show", on_change=_changed, args=("show",),

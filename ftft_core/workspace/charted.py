@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from ftft_core.comparison import pareto_front, to_records
@@ -21,7 +22,10 @@ NAMED = 4
 
 
 def front_points(report: ComparisonReport, metric: str) -> pd.DataFrame:
-    """Return what the chart of robustness against cost shows: one row a method whose score and cost are known."""
+    """Return what the chart of robustness against cost shows: one row a method whose score and cost are known.
+
+    Costs are shares of plain fine-tuning of the same model, so each main model has a front of its own.
+    """
     averages = report.comparison.averages
     robust = averages[(averages["role"] == "out_of_distribution") & (averages["metric"] == metric)]
     by_column = {row["column"]: row for row in to_records(robust)}
@@ -32,11 +36,14 @@ def front_points(report: ComparisonReport, metric: str) -> pd.DataFrame:
             continue
         is_baseline = column.title == report.comparison.baseline
         values = (row["mean"], row["std"], row["cost_share"], is_baseline, row["num_seeds"])
-        rows.append((column.name, column.column, *values))
-    names = ["name", "column", "score", "std", "cost_share", "is_baseline", "num_seeds"]
+        rows.append((column.name, column.column, *values, (column.key.model, column.key.num_layers)))
+    names = ["name", "column", "score", "std", "cost_share", "is_baseline", "num_seeds", "main_model"]
     points = pd.DataFrame(rows, columns=names).astype({"std": float, "score": float, "cost_share": float})
     sign = 1 if HIGHER_IS_BETTER[metric] else -1
-    return points.assign(on_front=pareto_front(points["cost_share"], sign * points["score"]))
+    on_front = np.zeros(len(points), dtype=bool)
+    for _, of_model in points.groupby("main_model", sort=False):
+        on_front[of_model.index] = pareto_front(of_model["cost_share"], sign * of_model["score"])
+    return points.assign(on_front=on_front)
 
 
 def reach_words(

@@ -211,7 +211,7 @@ def _result(
     reference = known.get(run["reference_run"]) if isinstance(run["reference_run"], str) else None
     subset = None if recipe is None else Recipe.model_validate_json(recipe)
     flops, seconds, steps, examples_seen = (
-        _sum([*(_cost(part, name) for part in parts), _known(run, SELECTING_COSTS.get(name))]) for name in COSTS
+        _sum([_cost(part, name) + _known(part, SELECTING_COSTS.get(name)) for part in parts]) for name in COSTS
     )
     config = json.loads(run["config"])
     return RunResult(

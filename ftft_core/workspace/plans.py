@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -36,6 +37,7 @@ from ftft_core.planning.machine import free_memory_mib
 from ftft_core.planning.models import read_model_files
 from ftft_core.run_folder import read_json, write_json
 from ftft_core.store import runs as run_store
+from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
 from ftft_core.workspace.base import WorkspaceBase
 from ftft_core.workspace.guides import check_guide
@@ -218,8 +220,11 @@ class Plans(WorkspaceBase):
             run.full_steps, run.full_words = full_steps, f"{full_steps} steps on everything"
             if full_steps is None:
                 run.full_steps, run.full_words = full_budget(connection, resolved, run.suite["num_train"])
-            if resolved.reference is not None:
-                run.reference_flops = self._reference_flops(connection, resolved.reference)
+            needed = set() if resolved.reference is None else {resolved.reference}
+            if resolved.subset is not None and not errors:
+                needed |= {*subset_store.source_runs(connection, resolved.subset)}
+            flops = [self._reference_flops(connection, each) for each in sorted(needed)]
+            run.reference_flops = None if None in flops else math.fsum(each for each in flops if each is not None)
         return run
 
     def _guide_errors(self, connection: store.Connection, config: RunConfig, rows: TrainingRows) -> list[FTFTError]:

@@ -171,7 +171,8 @@ class Results(Maps):
         if split not in by_name:
             raise InputError(unknown("split to compare on", split, by_name))
         sides = [_method_runs(report.column(each)) for each in (first, second)]
-        return compare_pair(sides[0], sides[1], by_name[split], report.compared.labels)
+        num_resamples = report.comparison.num_resamples
+        return compare_pair(sides[0], sides[1], by_name[split], report.compared.labels, num_resamples=num_resamples)
 
     def pair_examples(
         self,

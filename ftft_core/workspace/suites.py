@@ -11,14 +11,18 @@ from typing import Any
 import pandas as pd
 
 from ftft_core.errors import InputError
+from ftft_core.run_folder import read_json, write_json
 from ftft_core.selection.patterns import check_length
 from ftft_core.store import search as search_store
 from ftft_core.store import splits as split_store
 from ftft_core.store import suites as suite_store
 from ftft_core.store.splits import ExampleFilter, ExamplePage
-from ftft_core.suites import SpecText, Suite, changed_files, load_suite, write_origin, write_suite
+from ftft_core.suites import SpecText, Suite, load_suite, look_again, origin_of, write_suite
 from ftft_core.suites.suite import name_problem
 from ftft_core.workspace.base import WorkspaceBase
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+"""What reading files can raise that anybody may have written, in folders that are anybody's."""
 
 
 class Suites(WorkspaceBase):
@@ -46,9 +50,9 @@ class Suites(WorkspaceBase):
         if on_step is not None:
             on_step(f"Keeping {sum(map(len, suite.splits)):,} examples")
         self.keep_suite(suite)
-        if not isinstance(spec, SpecText):
-            with suppress(OSError):  # It is there; only a later change of its files could not be told.
-                write_origin(self._origin(suite.name, suite.fingerprint), Path(spec), drop_leaked=drop_leaked)
+        given = spec if isinstance(spec, SpecText) else Path(spec)
+        with suppress(*_UNREADABLE):  # It is there; only a later change of its files could not be told.
+            write_json(self._origin(suite.name, suite.fingerprint), origin_of(given, drop_leaked=drop_leaked))
         return suite
 
     def changed_files(self, name: str) -> list[str]:
@@ -57,8 +61,17 @@ class Suites(WorkspaceBase):
         :raises NotFoundError: when there is no such suite.
         """
         with self.database.reading() as connection:
-            facts = suite_store.read_suite_facts(connection, name)
-        return changed_files(self._origin(name, facts["fingerprint"]), name, facts["fingerprint"])
+            fingerprint = str(suite_store.read_suite_facts(connection, name)["fingerprint"])
+        origin = self._origin(name, fingerprint)
+        # Kept by no older version; and who may not look into the folder of the data can't tell.
+        with suppress(*_UNREADABLE):
+            before = read_json(origin)
+            changed, now = look_again(before, name, fingerprint)
+            if now != before:
+                with suppress(OSError):  # They are only looked at once more.
+                    write_json(origin, now)
+            return changed
+        return []
 
     def check_suite_name(self, name: str) -> None:
         """Refuse a name that no new suite can have.
@@ -96,6 +109,7 @@ class Suites(WorkspaceBase):
         with self.database.writing() as connection:
             fingerprint = str(suite_store.read_suite_facts(connection, name)["fingerprint"])
             suite_store.remove_suite(connection, name)
+        self._origin(name, fingerprint).unlink(missing_ok=True)
         # Looked at only now that it is gone for good, and while nobody can add the same content anew.
         with self.database.writing() as connection:
             if not suite_store.is_kept(connection, fingerprint):
