@@ -131,6 +131,10 @@ def test_conclusion_names_the_better_side():
     assert said.endswith("+2.0 points, 5 seeds). The interval lies wholly on the better side.")
     said = conclude(comparison_of(row("erm", metric="ece"), row("ftft", **better, metric="ece")), metric="ece")
     assert said.endswith("The interval lies wholly on the worse side.")
+    corrected = comparison_of(row("erm"), row("ftft", **better), has_seed_noise=True)
+    corrected.averages.loc[:, ["p_holm", "marked"]] = (0.2, False)
+    said = conclude(corrected)
+    assert said.endswith("on the better side, but no longer after Holm's correction for all methods.")
 
 
 def test_conclusion_says_what_was_lost_in_distribution():

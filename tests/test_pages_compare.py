@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from ftft_core.comparison.pairs import mcnemar
+from ftft_core.config import RunConfig
 from ftft_core.figures import LIGHT
 from ftft_core.neighbours.__main__ import main as embed
 from ftft_core.ui.compare_examples import examples_markup, outcome_words, run_with_map
@@ -27,7 +28,7 @@ from ftft_core.ui.compare_pair import (
 )
 from ftft_core.ui.paper_table import comparison_table
 from ftft_core.workspace.charted import front_points, reach_words
-from tests.compare_workspace import AWKWARD, SUITE, Made, make_compare_workspace
+from tests.compare_workspace import AWKWARD, SUITE, Made, finish, leave_predictions, make_compare_workspace
 
 APP = Path(__file__).parents[1] / "app.py"
 pytestmark = pytest.mark.usefixtures("app_decides_on_pages")
@@ -179,6 +180,24 @@ def test_with_many_methods_intervals_move_to_the_hover_and_nothing_is_cut(tmp_pa
     assert 'class="ftft-paper dense"' in table
     assert 'class="interval"' not in table
     assert 'title="focal (batch of 8), news: accuracy' in table
+
+
+def test_every_main_model_has_a_front_of_its_own(tmp_path):
+    """A share of a small model's cost is no share of a large one's."""
+    made = (Made("erm", 1.4, 60, (0,)), Made("random", 1.3, 20, (0,), "drawn-{seed}"))
+    workspace = make_compare_workspace(tmp_path, made)
+    for method, skill, flops in (("erm", 0.4, 6e12), ("random", 0.3, 2e12)):
+        subset = "drawn-0" if method == "random" else None
+        config = RunConfig(suite=SUITE, model=str(tmp_path / "mini-lm"), layers=1, method=method, subset=subset)
+        run = workspace.queue_run(config)
+        leave_predictions(workspace, run, Made(method, skill, 1), 0)
+        finish(workspace, run, flops)
+    workspace.sync()
+    points = front_points(workspace.compare(SUITE), "accuracy")
+    # The small model's are worse at the same shares, and stand on a front all the same.
+    assert sorted(points["cost_share"].round(2)) == [0.33, 0.33, 1.0, 1.0]
+    assert points["on_front"].all()
+    assert points["score"].max() - points["score"].min() > 0.1
 
 
 def test_points_of_the_front_and_words_of_the_curves(workspace, report):
