@@ -161,7 +161,8 @@ def test_what_uses_a_subset_is_named_and_stands_in_the_way(workspace: Workspace)
     # What was made from it still finds its way back to the run; its recipe can't be followed.
     workspace.restore_subset("both")
     with workspace.database.reading() as connection:
-        assert subset_store.source_runs(connection, "both") == [workspace.run("map-run")["run_id"]]
+        both = subset_store.read_subset(connection, "both")["subset"]
+        assert subset_store.source_runs(connection, both) == [workspace.run("map-run")["run_id"]]
     with pytest.raises(NotFoundError, match="was removed; `ftft subset restore"):
         workspace.remake_subset("both")
 
