@@ -3,8 +3,8 @@
 The core reads the logits of all epochs and computes the thirteen scores of every example that follow from logits alone
 (adjusted variability needs the batches too); nothing comes from the scores that are stored. The other side goes example
 by example and epoch by epoch, a softmax of torch and a mean and a standard deviation of NumPy each, which is how
-allenai/cartography computes its five scores; it is run on a sample and scaled to the whole. Prints JSON; `ratio` is how many times faster the core is, reading from the database
-included: the median of runs that took turns.
+allenai/cartography computes its five scores; it is run on a sample and scaled to the whole. Prints JSON; `ratio` is how
+many times faster the core is, reading from the database included: the median of runs that took turns.
 """
 
 from __future__ import annotations

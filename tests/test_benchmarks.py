@@ -6,6 +6,7 @@ import importlib
 import struct
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +17,7 @@ import pytest
 from ftft_core.suites import load_suite
 from tests.conftest import ROOT
 from tests.transfer_workspace import MAIN, MAIN_RUNS, SMALL, SMALL_RUNS, make_transfer_workspace
-from tests.ui_workspace import NUM_TRAIN
+from tests.ui_workspace import NUM_TRAIN, make_workspace
 
 SIZES = {"train": 60, "dev": 20, "forum": 30, "checks": 45}
 SPEC = """\
@@ -152,3 +153,25 @@ def top_third(scores: pd.Series) -> set[int]:
 
 def overlap(a: set[int], b: set[int]) -> float:
     return len(a & b) / len(a | b)
+
+
+def test_ranking_is_told_apart_from_the_threshold(tmp_path: Path) -> None:
+    """A method that says a label more readily, and ranks just as well, has the same area under the curve."""
+    workspace = make_workspace(tmp_path)
+    report = workspace.compare("toy")
+    first = report.compared.finished[0]
+    readier = {
+        split: replace(each, logits=each.logits + np.array([0.0, 1.0], dtype=np.float32))
+        for split, each in first.predictions.items()
+    }
+    split = next(iter(first.predictions))
+    ranking = program("ranking")
+    before = ranking.numbers_of(first, report, split, 1)
+    after = ranking.numbers_of(replace(first, predictions=readier), report, split, 1)
+    assert after["auroc"] == pytest.approx(before["auroc"])
+    assert 0.5 < after["auroc"] < 1
+    assert after["said"] > before["said"]
+    assert after["true"] == before["true"] == pytest.approx(1 / 3, abs=0.02)
+    rows = ranking.rank(report, 1)
+    assert {row["split"] for row in rows} >= {split, "mean"}
+    assert {row["method"] for row in rows} == {column.name for column in report.columns if column.runs}

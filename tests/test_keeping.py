@@ -103,6 +103,21 @@ def json_lines(results: Path) -> list[dict]:
     return [json.loads(line) for line in (results / SUITE / "runs.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def test_a_run_that_an_earlier_version_named_otherwise_is_not_kept_twice(workspace, tmp_path):
+    workspace.keep_results(SUITE, tmp_path)
+    folder = tmp_path / SUITE
+    lines = [json.loads(line) for line in (folder / "runs.jsonl").read_text(encoding="utf-8").splitlines()]
+    named = next(line["key"] for line in lines if line["method"] == "erm")
+    (folder / "runs.jsonl").write_text(
+        (folder / "runs.jsonl").read_text(encoding="utf-8").replace(f'"{named}"', '"erm-before-0"'), encoding="utf-8"
+    )
+    run_file(folder, named).rename(run_file(folder, "erm-before-0"))
+    before = contents(folder)
+    kept = workspace.keep_results(SUITE, tmp_path)
+    assert kept.added == ()
+    assert contents(folder) == before
+
+
 def test_unfinished_runs_are_left_out_with_a_reason(workspace, tmp_path):
     kept = workspace.keep_results(SUITE, tmp_path)
     assert kept.left_out == ("ftft-3: it is failed",)

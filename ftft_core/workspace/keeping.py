@@ -93,7 +93,12 @@ class Keeping(Results):
             _check_version(kept, facts)
             rows = {str(row["run_id"]): row for row in run_store.list_runs(connection, suite).to_dict("records")}
             described = describe_runs(connection, suite)
-            keys = {run_id: run_key(result) for run_id, result in described.items()}
+            there = {_training_of(run): str(run["key"]) for run in kept.runs}
+            keys = {
+                # A run that an earlier version kept, which may have told runs apart by less, keeps its key.
+                run_id: there.get(_training_of(rows[run_id]), run_key(result))
+                for run_id, result in described.items()
+            }
             left_out = _left_out(rows, keys)
             chosen = {keys[run_id]: run_id for run_id in keys if rows[run_id]["name"] not in left_out}
             known = {run["key"]: place for place, run in enumerate(kept.runs)}
@@ -157,6 +162,17 @@ def run_key(run: RunResult) -> str:
     reference = None if run.reference_model is None else portable_model(run.reference_model)
     portable = replace(run, model=portable_model(run.model), reference_model=reference, facts=facts)
     return f"{column_id(portable)}-{run.seed}"
+
+
+def _training_of(run: Mapping[str, Any]) -> tuple[object, ...]:
+    """Name one training: of two runs of the same method and seed no two end at the same second with the same FLOPs.
+
+    :param run: a row of the view `runs`, or what is kept of one.
+    """
+    ended = run["finished_at"]
+    if not isinstance(ended, str):
+        ended = None if pd.isna(ended) else ended.isoformat(timespec="seconds")
+    return (run["method"], int(run["seed"]), int(run["num_layers"]), ended, run["train_flops"])
 
 
 def _left_out(rows: Mapping[str, Mapping[str, Any]], keys: Mapping[str, str]) -> dict[str, str]:
