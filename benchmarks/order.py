@@ -1,7 +1,8 @@
 """How much of a data map is the order in which the examples were seen, and what is left when that is taken off.
 
 `python benchmarks/order.py WORKSPACE [--suite NAME]` trains nothing: it takes the finished runs on all data of a suite.
-Of runs that were recorded before batches were counted it computes the order again, from seed, lengths and batch size.
+Of runs that were recorded before batches were counted it computes the order again, from seed, lengths and batch size,
+for which it needs their folders: kept results have none, so runs that were kept without batches are left out.
 Prints JSON. `models`, a row for each model and method, means over its seeds or pairs of seeds, each by variability and
 by adjusted variability:
 
@@ -48,14 +49,19 @@ def main() -> None:
         sys.exit(f"There is no workspace at {given.workspace}.")
     workspace = Workspace(given.workspace)
     groups: dict[str, Maps] = {}
+    left_out = []
     for run in workspace.runs(given.suite).to_dict("records"):
         is_whole = run["status"] == "finished" and run["fraction"] == 1 and run["counted_epochs"] >= 2
         if is_whole and run["method"] in ("erm", "reference") and run["num_layers"]:
             name = f"{Path(run['model']).name}, {run['num_layers']} layers, {run['method']}"
-            groups.setdefault(name, {})[int(run["seed"])] = maps_of(workspace, run)
+            try:
+                groups.setdefault(name, {})[int(run["seed"])] = maps_of(workspace, run)
+            except FileNotFoundError:
+                left_out.append(run["name"])
+    groups = {name: maps for name, maps in groups.items() if maps}
     models = [of_one(name, maps) for name, maps in groups.items()]
     pairs = [row for a, b in combinations(groups, 2) if (row := of_two(a, b, groups))]
-    print(json.dumps({"models": models, "pairs": pairs}, indent=1))
+    print(json.dumps({"models": models, "pairs": pairs, "order_not_known": left_out}, indent=1))
 
 
 def maps_of(workspace: Workspace, run: dict[str, Any]) -> dict[str, npt.NDArray[np.float64]]:

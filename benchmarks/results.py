@@ -233,9 +233,13 @@ def curve_blocks(workspace: Workspace, report: ComparisonReport, stem: str, figu
         figures[name] = cost_front_figure(
             points, LIGHT, score_name=METRIC_TITLES[METRIC], baseline=report.comparison.cost_base, height=HEIGHT
         )
-        front = ", ".join(points.loc[points["on_front"], "name"])
         yield f"![Robustness against cost, and the Pareto front](images/{name})"
-        yield f"Nothing that costs less is as good on average out of distribution as: {front}."
+        beaten = points.loc[~points["on_front"], "name"]
+        if len(beaten):
+            names = ", ".join(beaten)
+            yield f"Not on the front, since another is as robust on average for less, or more for as much: {names}."
+        else:
+            yield "Whatever costs less is less robust on average: each method is on the front."
     for role in ("out_of_distribution", "dev"):
         found = workspace.cost_curves(report, metric=METRIC, role=role)
         if found.curves.empty or not found.baseline_cost or found.reach.empty:

@@ -305,8 +305,10 @@ def _print_pair(settings: Settings, pair: Pair, names: tuple[str, str]) -> None:
     groups = pair.groups[pair.groups["metric"] == "accuracy"]
     if len(groups):
         print_text("")
-        columns = ["group", "num_examples", "first", "second", "delta", "low", "high", "marked"]
-        print_table(groups.to_dict("records"), columns, title=f"Accuracy of {first} (first) and {second} (second)")
+        numbers = ["first", "second", "delta", "low", "high"]
+        rows = (groups.assign(**{name: 100 * groups[name] for name in numbers})).to_dict("records")
+        title = f"Accuracy of {first} (first) and {second} (second) in percent; marked: holds after Holm's correction"
+        print_table(rows, ["group", "num_examples", *numbers, "marked"], title=title)
     for note in pair.notes:
         say(f"note: {note}")
 

@@ -14,7 +14,7 @@ from ftft_core.comparison.baselines import baseline_of
 from ftft_core.comparison.columns import Column, make_columns
 from ftft_core.comparison.efficiency import REACH_COLUMNS, first_reach, mean_curves
 from ftft_core.comparison.pairs import OUTCOMES, Pair, compare_pair
-from ftft_core.comparison.runs import MethodRuns
+from ftft_core.comparison.runs import MethodRuns, short_model
 from ftft_core.errors import InputError, unknown
 from ftft_core.metrics import HIGHER_IS_BETTER, METRICS, probabilities_and_gold
 from ftft_core.store import comparing as comparing_store
@@ -105,7 +105,8 @@ class ComparisonReport:
         found = [each for each in self.columns if each.column == column]
         found += [each for each in self.columns if each.title == column and each.runs]
         if not found:
-            raise InputError(unknown("method in this comparison", column, [each.column for each in self.columns]))
+            known = dict.fromkeys([*(each.title for each in self.columns), *(each.column for each in self.columns)])
+            raise InputError(unknown("method in this comparison", column, list(known)))
         return found[0]
 
     def few_seeds(self) -> list[Column]:
@@ -149,6 +150,22 @@ class CostCurves:
         return bool((~self.points["is_end"]).any())
 
 
+def _conclusion(comparison: Comparison) -> str:
+    """Conclude for each main model that something was compared on: the best of several models' versions says little."""
+    models: dict[tuple[str, int], bool] = {}
+    for method in comparison.methods:
+        main = (method.key.model, method.key.num_layers)
+        models[main] = models.get(main, False) or method.key.method != comparison.baseline
+    compared = [main for main, has_more in models.items() if has_more]
+    if len(models) < 2 or not compared:
+        return conclude(comparison)
+    averages, said = comparison.averages, []
+    for model, num_layers in compared:
+        own = averages[(averages["model"] == model) & (averages["num_layers"] == num_layers)]
+        said.append(f"{short_model(model)}, {num_layers} layers: {conclude(replace(comparison, averages=own))}")
+    return "\n".join(said)
+
+
 class Results(Maps):
     """Comparing runs."""
 
@@ -159,7 +176,7 @@ class Results(Maps):
         comparison = compare_runs(compared.finished, compared.splits, compared.labels, baseline=baseline)
         costs = cost_table(compared.finished, baseline=comparison.cost_base)
         columns = make_columns(comparison.methods, compared.unfinished)
-        return ComparisonReport(suite, comparison, costs, conclude(comparison), columns, compared)
+        return ComparisonReport(suite, comparison, costs, _conclusion(comparison), columns, compared)
 
     def compare_pair(self, report: ComparisonReport, first: str, second: str, split: str) -> Pair:
         """Compare two methods of a comparison on one split, point by point.

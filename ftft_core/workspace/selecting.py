@@ -90,7 +90,9 @@ class Selecting(Maps):
         """
         runs = [self.run(reference) for reference in references]
         if len({run["run_id"] for run in runs}) < 2:
-            raise InputError(f"Transfer needs at least two different runs; received {len(runs)}.")
+            raise InputError(
+                f"Transfer needs at least two different runs; received {' and '.join(references) or 'none'}."
+            )
         fingerprints = {run["training_fingerprint"]: run["name"] for run in runs}
         if len(fingerprints) > 1:
             raise FingerprintError(
