@@ -1,15 +1,11 @@
-import io
-
 import pandas as pd
 import pytest
 
 from ftft_core.comparison import (
     ROW_COLUMNS,
     Comparison,
-    compare_runs,
     conclude,
     method_names,
-    to_csv,
     to_latex,
     to_markdown,
 )
@@ -86,13 +82,6 @@ def test_latex_escapes_names_and_has_one_row_per_split():
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 
 
-def test_csv_keeps_full_precision_and_the_promised_columns():
-    table = pd.read_csv(io.StringIO(to_csv([row("erm", mean=1 / 3)])))
-    assert tuple(table.columns) == ROW_COLUMNS
-    assert table["mean"][0] == 1 / 3
-    assert to_csv([]) == ",".join(ROW_COLUMNS) + "\n"
-
-
 def test_versions_of_a_method_are_told_apart_by_what_differs():
     rows = [row("erm"), row("ftft", **FTFT), row("ftft", **{**FTFT, "fraction": 0.5}), row("ftft", **FTFT)]
     assert method_names(rows) == ["erm", "ftft (33 %)", "ftft (50 %)", "ftft (33 %) #2"]
@@ -113,7 +102,7 @@ def test_tables_need_rows_and_known_metrics():
     with pytest.raises(InputError, match="There is no metric in these rows 'f1'"):
         to_latex(ROWS, metrics=["f1"])
     with pytest.raises(InputError, match="missing: \\['cost_share'\\]"):
-        to_csv(pd.DataFrame(ROWS).drop(columns="cost_share"))
+        to_markdown(pd.DataFrame(ROWS).drop(columns="cost_share"))
 
 
 def test_conclusion_says_score_cost_interval_and_what_it_leaves_out():
@@ -165,7 +154,3 @@ def test_conclusion_without_a_baseline_or_the_method():
 def test_in_distribution_speaks_where_nothing_else_was_measured():
     rows = [row("erm", role="in_distribution"), row("ftft", role="in_distribution", **FTFT)]
     assert "on average in distribution" in conclude(comparison_of(*rows))
-
-
-def test_an_empty_comparison_makes_an_empty_csv():
-    assert to_csv(compare_runs([], [], ("a",)).rows).count("\n") == 1

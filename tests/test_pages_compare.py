@@ -193,7 +193,11 @@ def test_every_main_model_has_a_front_of_its_own(tmp_path):
         leave_predictions(workspace, run, Made(method, skill, 1), 0)
         finish(workspace, run, flops)
     workspace.sync()
-    points = front_points(workspace.compare(SUITE), "accuracy")
+    report = workspace.compare(SUITE)
+    said = report.conclusion.splitlines()
+    assert [line.partition(": ")[0] for line in said] == ["mini-lm, 6 layers", "mini-lm, 1 layer"]
+    assert all("best of" not in line for line in said)
+    points = front_points(report, "accuracy")
     # The small model's are worse at the same shares, and stand on a front all the same.
     assert sorted(points["cost_share"].round(2)) == [0.33, 0.33, 1.0, 1.0]
     assert points["on_front"].all()

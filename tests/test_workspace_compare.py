@@ -1,5 +1,6 @@
 """Comparisons over a workspace's runs: what is averaged, what is missing, pairs, curves and pages of examples."""
 
+import io
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from ftft_core.cli import main
-from ftft_core.comparison import find_candidates
+from ftft_core.comparison import ROW_COLUMNS, find_candidates
 from ftft_core.comparison.pairs import OUTCOMES
 from ftft_core.config import BudgetConfig, RunConfig
 from ftft_core.errors import InputError, RunError
@@ -259,6 +260,7 @@ def test_two_methods_are_compared_from_the_command_line_too(workspace, report, c
     said = json.loads(capsys.readouterr().out)
     pair = workspace.compare_pair(report, "ftft", "erm", "checks")
     assert said["counts"] == pair.counts()
+    assert (said["first"], said["second"]) == (report.column("ftft").column, report.column("erm").column)
     assert said["confusions"]["first"] == pair.first.confusion.tolist()
     assert len(said["groups"]) == 5 * 3
     assert main(words) == 2
@@ -340,3 +342,17 @@ def test_what_a_subset_came_from_is_part_of_the_cost_whoever_was_named_as_refere
     workspace.restore_run("hard")
     with pytest.raises(RunError, match="is not known, so nothing can match it"):
         workspace.total_flops("hard")
+
+
+def test_a_table_as_csv_has_full_precision_averages_and_marks(report):
+    table = pd.read_csv(io.StringIO(report.as_csv()))
+    assert tuple(table.columns) == (*ROW_COLUMNS, "column", "p_holm", "marked")
+    rows = table[table["split"] != "average"]
+    assert rows["mean"].tolist() == report.rows["mean"].tolist()
+    average = table[(table["split"] == "average") & (table["metric"] == "accuracy") & (table["method"] == "ftft")].iloc[
+        0
+    ]
+    far = rows[(rows["role"] == average["role"]) & (rows["metric"] == "accuracy") & (rows["method"] == "ftft")]
+    assert len(far) > 1
+    assert average["mean"] == pytest.approx(far["mean"].mean())
+    assert bool(average["marked"]) == (average["p_holm"] <= 0.05)

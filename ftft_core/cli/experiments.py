@@ -14,7 +14,7 @@ from ftft_core.cli.output import print_json, print_table, print_text, say, write
 from ftft_core.cli.plans import measured
 from ftft_core.cli.runs import detach_option
 from ftft_core.cli.watching import Watcher
-from ftft_core.comparison import to_csv, to_records
+from ftft_core.comparison import to_records
 from ftft_core.comparison.pairs import Pair, mcnemar
 from ftft_core.config import METHODS
 from ftft_core.errors import InputError, RunError, unknown
@@ -95,6 +95,8 @@ def experiment(settings: Settings, recipe: str, dry_run: bool, warm_up: bool, de
         plan = measured(workspace, parsed, plan)
     if dry_run:
         _print_plan(settings, plan)
+        if not warm_up and not plan.is_measured:
+            say("note: leave out --no-warm-up, and what it takes is measured by a few steps.")
     elif detach:
         say(f"{plan.words}.")
         _say_started(settings, start_experiment(workspace, parsed, plan=plan))
@@ -350,7 +352,7 @@ def _write(render: Callable[[ComparisonReport], str]) -> Callable[[ComparisonRep
 
 
 _REPORT_WRITERS = {
-    ".csv": _write(lambda report: to_csv(report.rows)),
+    ".csv": _write(ComparisonReport.as_csv),
     ".md": _write(ComparisonReport.as_markdown),
     ".tex": _write(ComparisonReport.as_latex),
 }

@@ -18,7 +18,7 @@ from ftft_core.comparison.compare import ROW_COLUMNS, Comparison, compare_runs, 
 from ftft_core.comparison.costs import cost_table, pareto_front
 from ftft_core.comparison.probing import Estimate, ProbeCounts, count_probes, estimate, probe_map, read_counts
 from ftft_core.comparison.runs import ComparedSplit, MethodKey, RunResult, SplitPredictions, group_runs
-from ftft_core.comparison.tables import conclude, method_names, to_csv, to_latex, to_markdown
+from ftft_core.comparison.tables import conclude, method_names, to_latex, to_markdown
 from ftft_core.comparison.transfer import (
     CORRELATED_SCORES,
     SCORE_ENDS,
@@ -72,7 +72,6 @@ __all__ = [
     "reliability",
     "runs_needed",
     "spearman_brown",
-    "to_csv",
     "to_latex",
     "to_markdown",
     "to_records",

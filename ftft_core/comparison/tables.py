@@ -45,11 +45,6 @@ class _Table:
     sections: list[tuple[str, list[tuple[str, list[str]]]]]
 
 
-def to_csv(rows: Rows) -> str:
-    """Rows as CSV with the promised columns, at full precision; what is missing is an empty cell."""
-    return str(_records_frame(rows).to_csv(index=False, lineterminator="\n"))
-
-
 def to_markdown(
     rows: Rows,
     *,

@@ -22,7 +22,7 @@ def values_of(text: str, *, what: str = "The recipe") -> object:
     try:
         return yaml.load(text, Loader=UniqueKeyLoader)
     except (yaml.YAMLError, ValueError) as failure:
-        said = " ".join(str(failure).split())
+        said = " ".join(str(failure).replace('in "<unicode string>", ', "").split())
         raise InputError(f"{what} is not valid YAML ({said}).") from failure
 
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ftft_core.comparison import to_csv
 from ftft_core.workspace import ComparisonReport
 
 
 def draw_export(report: ComparisonReport, metric: str) -> None:
     """Draw the buttons that download the comparison."""
     files = {
-        "CSV": ("comparison.csv", "text/csv", to_csv(report.rows)),
+        "CSV": ("comparison.csv", "text/csv", report.as_csv()),
         "Markdown": ("comparison.md", "text/markdown", report.as_markdown([metric])),
         "LaTeX": ("comparison.tex", "text/x-tex", report.as_latex([metric])),
         "every seed": ("comparison-seeds.csv", "text/csv", seeds_csv(report)),

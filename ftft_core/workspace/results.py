@@ -78,23 +78,30 @@ class ComparisonReport:
         own = [each for each in self.columns if (each.key.model, each.key.num_layers) == (model, num_layers)]
         return replace(self, columns=tuple(own))
 
-    def _printed(self) -> dict[str, Any]:
-        """What tables are made of: the rows, then the averages of roles with several splits."""
-        comparison = self.comparison
+    def as_csv(self) -> str:
+        """Give the rows and the averages, with three columns more: `column` (the version's id), `p_holm`, `marked`."""
+        return str(self._with_averages().to_csv(index=False, lineterminator="\n"))
+
+    def _with_averages(self) -> pd.DataFrame:
+        """The rows, then the averages of roles with several splits (`split` is "average"), with their marks."""
+        comparison, more = self.comparison, ["column", "p_holm", "marked"]
         roles = [split.role for split in self.compared.splits]
         several = [role for role in dict.fromkeys(roles) if roles.count(role) > 1]
         averages = comparison.averages[comparison.averages["role"].isin(several)]
-        marks = pd.concat([comparison.marks["marked"], averages["marked"]])
-        rows = pd.concat([comparison.rows, averages[comparison.rows.columns]], ignore_index=True)
-        columns = pd.concat([comparison.marks["column"], averages["column"]], ignore_index=True)
+        rows = comparison.rows.join(comparison.marks[more])
+        found = pd.concat([rows, averages[rows.columns]], ignore_index=True) if len(averages) else rows
+        return found[found["column"].isin([column.column for column in self.columns])]
+
+    def _printed(self) -> dict[str, Any]:
+        """What tables are made of."""
+        found = self._with_averages()
         named = {column.column: column.name for column in self.columns}
-        shown = columns.isin(named).to_numpy()
         return {
-            "rows": rows[shown],
-            "baseline": comparison.baseline,
-            "cost_of": comparison.cost_base,
-            "names": [named[column] for column in columns[shown]],
-            "marks": marks.to_numpy(dtype=bool)[shown].tolist(),
+            "rows": found[self.comparison.rows.columns],
+            "baseline": self.comparison.baseline,
+            "cost_of": self.comparison.cost_base,
+            "names": [named[column] for column in found["column"]],
+            "marks": found["marked"].astype(bool).tolist(),
         }
 
     def column(self, column: str) -> Column:
@@ -162,7 +169,8 @@ def _conclusion(comparison: Comparison) -> str:
     averages, said = comparison.averages, []
     for model, num_layers in compared:
         own = averages[(averages["model"] == model) & (averages["num_layers"] == num_layers)]
-        said.append(f"{short_model(model)}, {num_layers} layers: {conclude(replace(comparison, averages=own))}")
+        layers = f"{num_layers} layer{'s' * (num_layers != 1)}"
+        said.append(f"{short_model(model)}, {layers}: {conclude(replace(comparison, averages=own))}")
     return "\n".join(said)
 
 
