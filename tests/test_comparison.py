@@ -373,3 +373,26 @@ def test_marks_of_averages_are_corrected_for_all_of_them():
     # The correction takes something away: more intervals exclude zero than are marked.
     excluding = (tested["delta_low"] > 0) | (tested["delta_high"] < 0)
     assert 0 < tested["marked"].sum() < excluding.sum()
+
+
+def test_a_method_that_always_says_one_label_is_told_not_to_have_learnt():
+    """Where that label is the right one it looks robust."""
+    splits = (ComparedSplit("dev", "dev"), ComparedSplit("far", "out_of_distribution"))
+    gold = {"dev": np.array(["yes", "no"] * 20 + ["no"] * 10), "far": np.array(["yes"] * 30 + ["no"] * 5)}
+
+    def given(right_on_dev, always=None):
+        right = {"dev": right_on_dev, "far": noisy(0.5, 5, size=35)}
+        if always is not None:
+            right = {name: labels == always for name, labels in gold.items()}
+        return {name: predictions(each, gold=gold[name]) for name, each in right.items()}
+
+    learnt = run("erm", 0, given(noisy(0.8, 3, size=50)))
+    constant = run("ftft", 0, given(None, always="yes"), fraction=0.33)
+    comparison = compare_runs([learnt, constant], splits, LABELS)
+    (said,) = comparison.unlearnt.values()
+    assert said in comparison.notes
+    assert "ftft" in said
+    assert "right on 40.0 % of dev, where always saying 'no' is on 60.0 %" in said
+    concluded = conclude(comparison)
+    assert "lies wholly on the better side" in concluded
+    assert concluded.endswith(said)

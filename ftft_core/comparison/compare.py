@@ -91,6 +91,9 @@ class Comparison:
     num_resamples: int = NUM_RESAMPLES
     """R of the bootstrap."""
 
+    unlearnt: Mapping[str, str] = field(default_factory=dict)
+    """Column -> one sentence, of methods that are right on dev no more often than one label always would be."""
+
     @property
     def cost_base(self) -> str:
         """The method whose cost is 100 %: erm where there is a run of it, else the baseline."""
@@ -173,7 +176,8 @@ def compare_runs(
                 averages.append(_row(method, where, seed_scores(method, names, metric, scores), found, share))
                 # The mean over one split is that split, which was tested already.
                 marks_of_averages.append(_mark(method, its_baseline, where, found, is_new=len(names) > 1))
-    notes += _notes_on_seeds(methods, baselines) + _notes_on_labels(methods, splits)
+    unlearnt = _unlearnt(methods, splits, scores)
+    notes += [*unlearnt.values(), *_notes_on_seeds(methods, baselines), *_notes_on_labels(methods, splits)]
     marked = _holm_per_metric(marks, num_resamples, notes)
     marked_averages = _holm_per_metric(marks_of_averages, num_resamples, notes)
     groups = group_scores(methods, splits, labels, metrics, scores)
@@ -187,6 +191,7 @@ def compare_runs(
         tuple(methods),
         _seed_frame(methods, splits, metrics, scores),
         num_resamples,
+        unlearnt,
     )
 
 
@@ -352,6 +357,32 @@ def _notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRun
                 "paired, which makes the interval wider. The same seeds for both would pair them."
             )
     return notes
+
+
+def _unlearnt(methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit], scores: Scores) -> dict[str, str]:
+    """Say of which methods scores mean nothing, since they have not learnt the task: one label may be right often
+    enough on a test split to look robust.
+    """
+    found = {}
+    for split in splits:
+        for method in methods if split.role == "dev" else ():
+            accuracies = [
+                scores[run.run_id, split.name, "accuracy"][0]
+                for run in method.runs
+                if (run.run_id, split.name, "accuracy") in scores
+            ]
+            if not accuracies:
+                continue
+            gold = next(run.predictions[split.name].labels for run in method.runs if split.name in run.predictions)
+            shares = pd.Series(gold, dtype=object).value_counts(normalize=True)
+            own, of_one_label = float(np.mean(accuracies)), float(shares.iloc[0])
+            if len(shares) > 1 and own <= of_one_label:
+                found[method.column] = (
+                    f"{describe(method.key)} has not learnt the task: it is right on {100 * own:.1f} % of "
+                    f"{split.name}, where always saying '{shares.index[0]}' is on {100 * of_one_label:.1f} %. Its "
+                    "scores elsewhere say how often the label that it prefers is right there."
+                )
+    return found
 
 
 def _notes_on_labels(methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit]) -> list[str]:

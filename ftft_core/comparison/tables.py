@@ -148,6 +148,7 @@ def conclude(
         f"difference {_points(low)} to {_points(high)} points, {seeds})."
         + _reading(low, high, metric, is_corrected_away=best.get("p_holm") is not None and not best["marked"])
         + _said_in_distribution(comparison, best, roles[0], metric)
+        + "".join(f" {said}" for said in [comparison.unlearnt.get(str(best.get("column")))] if said)
     )
 
 
