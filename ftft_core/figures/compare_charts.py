@@ -48,16 +48,18 @@ def cost_front_figure(
 ) -> go.Figure:
     """Out-of-distribution score against cost, one point a method, with its spread and the Pareto front.
 
-    :param points: name, column, score, std (NaN of one seed), cost_share, on_front, is_baseline, num_seeds.
+    :param points: name, column, score, std (NaN of one seed), cost_share, on_front, is_baseline, num_seeds; where there
+        are several main models main_model, for a front of each.
     :param baseline: the method whose cost is 100 %.
     :param focus: columns of the methods that are looked at; their names are bold.
     """
     figure = go.Figure()
-    front = points[points["on_front"]].sort_values("cost_share")
-    if len(front):
+    on_fronts = points[points["on_front"]].sort_values("cost_share")
+    models = on_fronts["main_model"] if "main_model" in points else [0] * len(on_fronts)
+    for _, front in on_fronts.groupby(models, sort=False) if len(on_fronts) else ():
         figure.add_trace(
             go.Scatter(
-                x=[*front["cost_share"], max(float(points["cost_share"].max()), float(front["cost_share"].max()))],
+                x=[*front["cost_share"], float(points["cost_share"].max())],
                 y=[*front["score"], front["score"].iloc[-1]],
                 mode="lines",
                 line={"color": theme.accent, "width": 1.5, "shape": "hv"},

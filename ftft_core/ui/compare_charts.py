@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from ftft_core.comparison.columns import Column
@@ -47,11 +48,17 @@ def draw_front(report: ComparisonReport, metric: str, focus: list[str]) -> None:
         higher_is_better=HIGHER_IS_BETTER[metric],
     )
     st.plotly_chart(figure, config=chart_config("robustness-against-cost"), theme=None, key="compare.front")
-    one = points["num_seeds"].eq(1).any()
+    bars = ", none where there is one seed" if points["num_seeds"].eq(1).any() else ""
     st.html(
-        '<div class="ftft-quiet">The line is the Pareto front: nothing cheaper is as good. Bars: ± standard deviation '
-        f"over seeds{', none where there is one seed' if one else ''}.</div>"
+        '<div class="ftft-quiet">The line is the Pareto front: nothing cheaper is as good'
+        f"{_which_front(report, points)}. Bars: ± standard deviation over seeds{bars}.</div>"
     )
+
+
+def _which_front(report: ComparisonReport, points: pd.DataFrame) -> str:
+    words = ", each main model with its own" if points["main_model"].nunique() > 1 else ""
+    some = points["column"].isin([*report.comparison.unlearnt]).any()
+    return words + (", of the methods that have learnt the task" if some else "")
 
 
 @st.fragment

@@ -24,7 +24,8 @@ NAMED = 4
 def front_points(report: ComparisonReport, metric: str) -> pd.DataFrame:
     """Return what the chart of robustness against cost shows: one row a method whose score and cost are known.
 
-    Costs are shares of plain fine-tuning of the same model, so each main model has a front of its own.
+    Costs are shares of plain fine-tuning of the same model, so each main model has a front of its own. What has not
+    learnt the task is on none.
     """
     averages = report.comparison.averages
     robust = averages[(averages["role"] == "out_of_distribution") & (averages["metric"] == metric)]
@@ -40,9 +41,10 @@ def front_points(report: ComparisonReport, metric: str) -> pd.DataFrame:
     names = ["name", "column", "score", "std", "cost_share", "is_baseline", "num_seeds", "main_model"]
     points = pd.DataFrame(rows, columns=names).astype({"std": float, "score": float, "cost_share": float})
     sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    scores = (sign * points["score"]).mask(points["column"].isin([*report.comparison.unlearnt]))
     on_front = np.zeros(len(points), dtype=bool)
     for _, of_model in points.groupby("main_model", sort=False):
-        on_front[of_model.index] = pareto_front(of_model["cost_share"], sign * of_model["score"])
+        on_front[of_model.index] = pareto_front(of_model["cost_share"], scores[of_model.index])
     return points.assign(on_front=on_front)
 
 
