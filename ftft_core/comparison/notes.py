@@ -1,0 +1,121 @@
+"""What narrows the numbers of a comparison, in sentences: baselines, seeds, labels, and methods that learnt nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ftft_core.comparison.baselines import kinds_of
+from ftft_core.comparison.columns import make_columns
+from ftft_core.comparison.runs import ComparedSplit, MethodRuns, describe, differing_facts
+from ftft_core.comparison.scoring import Scores, several
+
+SETTINGS = ("suite_fingerprint", "precision")
+"""Facts beside those of the training that no method decides. A budget is not one: methods have budgets of their own."""
+
+
+def notes_on_baselines(
+    methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None], baseline: str, lost: str
+) -> list[str]:
+    """Say who has no baseline of its own, what is lost by that, and which of several it was for whom."""
+    notes = []
+    has_any = any(method.key.method == baseline for method in methods)
+    chosen_for: dict[str, list[str]] = {}
+    for method, chosen in zip(methods, baselines, strict=True):
+        if chosen is None and has_any:
+            notes.append(
+                f"{describe(method.key)} has no '{baseline}' run on its own model and layers: its {lost} are left "
+                "empty."
+            )
+        if chosen is not None and (apart := differing_facts([method, chosen], _settings_of(method, chosen))):
+            notes.append(
+                f"{describe(method.key)} and its baseline differ in more than the method: {', '.join(apart)}. Their "
+                "difference is of both together."
+            )
+        if chosen is not None and chosen is not method and len(kinds_of(method.key, methods, baseline)) > 1:
+            chosen_for.setdefault(chosen.column, []).append(method.key.method)
+    for column in make_columns(methods) if chosen_for else ():
+        if column.column in chosen_for:
+            users = ", ".join(dict.fromkeys(chosen_for[column.column]))
+            kinds = len(kinds_of(column.key, methods, baseline))
+            notes.append(
+                f"{users} could be compared with {kinds} kinds of '{baseline}' runs; the differences are to "
+                f"{column.name}, {several('run', column.runs)}."
+            )
+    return notes
+
+
+def _settings_of(method: MethodRuns, baseline: MethodRuns) -> list[str]:
+    """Name the facts that no method decides, and that a fair comparison therefore shares: data, precision, training."""
+    both = [name for name in method.facts if name in baseline.facts]
+    return [name for name in both if name in SETTINGS or name.startswith("training.")]
+
+
+def notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None]) -> list[str]:
+    """Say who has one seed only, and whose seeds are not those of its baseline."""
+    notes = []
+    single = [describe(method.key) for method in methods if len(method.runs) == 1]
+    if single:
+        notes.append(
+            f"One seed only: {'; '.join(single)}. Intervals of their differences leave out seed noise: they say how "
+            "much other test examples would change, not how much another seed would. Nothing is marked there."
+        )
+    for method, baseline in zip(methods, baselines, strict=True):
+        if baseline is None or baseline is method:
+            continue
+        own, other = {run.seed for run in method.runs}, {run.seed for run in baseline.runs}
+        if own != other:
+            notes.append(
+                f"{describe(method.key)} has seeds {_numbers(own)} and its baseline {_numbers(other)}: seeds are not "
+                "paired, which makes the interval wider. The same seeds for both would pair them."
+            )
+    return notes
+
+
+def unlearnt_methods(methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit], scores: Scores) -> dict[str, str]:
+    """Say of which methods scores mean nothing, since they have not learnt the task: one label may be right often
+    enough on a test split to look robust.
+    """
+    found = {}
+    for split in splits:
+        for method in methods if split.role == "dev" else ():
+            accuracies = [
+                scores[run.run_id, split.name, "accuracy"][0]
+                for run in method.runs
+                if (run.run_id, split.name, "accuracy") in scores
+            ]
+            if not accuracies:
+                continue
+            gold = next(run.predictions[split.name].labels for run in method.runs if split.name in run.predictions)
+            shares = pd.Series(gold, dtype=object).value_counts(normalize=True)
+            own, of_one_label = float(np.mean(accuracies)), float(shares.iloc[0])
+            if len(shares) > 1 and own <= of_one_label:
+                found[method.column] = (
+                    f"{describe(method.key)} has not learnt the task: it is right on {100 * own:.1f} % of "
+                    f"{split.name}, where always saying '{shares.index[0]}' is on {100 * of_one_label:.1f} %. Its "
+                    "scores elsewhere say how often the label that it prefers is right there."
+                )
+    return found
+
+
+def notes_on_labels(methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit]) -> list[str]:
+    """Say which splits hold one label only."""
+    notes = []
+    for split in splits:
+        predicted = next(
+            (run.predictions[split.name] for method in methods for run in method.runs if split.name in run.predictions),
+            None,
+        )
+        held = set() if predicted is None else set(map(str, predicted.labels))
+        if len(held) == 1:
+            notes.append(
+                f"Split '{split.name}' holds one label only ('{held.pop()}'): its accuracy is the share of examples "
+                "called so, and a model that always says so would have 100 %. Read it beside a split with other labels."
+            )
+    return notes
+
+
+def _numbers(values: set[int]) -> str:
+    return ", ".join(str(value) for value in sorted(values))
