@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ import pandas as pd
 import pyarrow as pa
 
 from ftft_core import store
-from ftft_core.comparison.runs import RunResult, column_id
 from ftft_core.errors import InputError, unknown
 from ftft_core.selection import Recipe
 from ftft_core.store import comparing as comparing_store
@@ -46,6 +45,7 @@ from ftft_core.workspace.kept_files import (
     write_kept,
     write_parquet,
 )
+from ftft_core.workspace.kept_names import left_out_runs, run_key, training_of
 from ftft_core.workspace.results import Results
 
 WITH_MAPS = ("reference", "erm")
@@ -93,13 +93,13 @@ class Keeping(Results):
             _check_version(kept, facts)
             rows = {str(row["run_id"]): row for row in run_store.list_runs(connection, suite).to_dict("records")}
             described = describe_runs(connection, suite)
-            there = {_training_of(run): str(run["key"]) for run in kept.runs}
+            there = {training_of(run): str(run["key"]) for run in kept.runs}
             keys = {
                 # A run that an earlier version kept, which may have told runs apart by less, keeps its key.
-                run_id: there.get(_training_of(rows[run_id]), run_key(result))
+                run_id: there.get(training_of(rows[run_id]), run_key(result))
                 for run_id, result in described.items()
             }
-            left_out = _left_out(rows, keys)
+            left_out = left_out_runs(rows, keys)
             chosen = {keys[run_id]: run_id for run_id in keys if rows[run_id]["name"] not in left_out}
             known = {run["key"]: place for place, run in enumerate(kept.runs)}
             sources = {rows[run_id]["reference_run"] for run_id in chosen.values()}
@@ -151,47 +151,6 @@ class Keeping(Results):
             for run in _in_order(kept.runs):
                 _restore_run(connection, suite, run, tables[run["key"]], train, Path(outbox))
         return suite.name
-
-
-def run_key(run: RunResult) -> str:
-    """Name a run by all that makes it what it is: the method's version and the seed; the same on every machine."""
-    facts = {
-        name: portable_model(value) if name.endswith("model") and isinstance(value, str) else value
-        for name, value in run.facts.items()
-    }
-    reference = None if run.reference_model is None else portable_model(run.reference_model)
-    portable = replace(run, model=portable_model(run.model), reference_model=reference, facts=facts)
-    return f"{column_id(portable)}-{run.seed}"
-
-
-def _training_of(run: Mapping[str, Any]) -> tuple[object, ...]:
-    """Name one training: of two runs of the same method and seed no two end at the same second with the same FLOPs.
-
-    :param run: a row of the view `runs`, or what is kept of one.
-    """
-    ended = run["finished_at"]
-    if not isinstance(ended, str):
-        ended = None if pd.isna(ended) else ended.isoformat(timespec="seconds")
-    return (run["method"], int(run["seed"]), int(run["num_layers"]), ended, run["train_flops"])
-
-
-def _left_out(rows: Mapping[str, Mapping[str, Any]], keys: Mapping[str, str]) -> dict[str, str]:
-    """Give the runs that are not kept, by name, and why."""
-    reasons = {}
-    latest = {keys[run_id]: run_id for run_id in keys}  # of runs that differ in nothing the last counts
-    for run_id, row in rows.items():
-        reference = row["reference_run"]
-        if run_id not in keys:
-            reasons[str(row["name"])] = f"it is {row['status']}"
-        elif row["config"] == "{}":
-            reasons[str(row["name"])] = "it was imported, so it is not known how it came about"
-        elif isinstance(reference, str) and reference not in keys:
-            reasons[str(row["name"])] = "its reference is not there, so its cost is not known"
-        elif isinstance(reference, str) and rows[reference]["config"] == "{}":
-            reasons[str(row["name"])] = "its reference was imported, so its cost is not known"
-        elif latest[keys[run_id]] != run_id:
-            reasons[str(row["name"])] = f"{rows[latest[keys[run_id]]]['name']} is the same run made again"
-    return reasons
 
 
 def _suite_facts(connection: store.Connection, suite: str) -> dict[str, Any]:
