@@ -187,6 +187,21 @@ def enough_resamples(num_tests: int) -> int:
     return max(NUM_RESAMPLES, math.ceil(2 * num_tests / SIGNIFICANCE))
 
 
+def marks_by_metric(
+    metrics: npt.ArrayLike, p_values: npt.ArrayLike, has_seed_noise: npt.ArrayLike
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Correct p-values within each metric, and say which differences are marked: significant then, seed noise counted.
+
+    :param metrics: (M,) names; :param p_values: (M,) NaN where there was no test; :param has_seed_noise: (M,).
+    :returns: (M,) corrected p-values, (M,) marks.
+    """
+    names, values = np.asarray(metrics, dtype=object), np.asarray(p_values, dtype=np.float64)
+    corrected = np.full(len(values), np.nan)
+    for name in dict.fromkeys(names):
+        corrected[names == name] = holm(values[names == name])
+    return corrected, (corrected <= SIGNIFICANCE) & np.asarray(has_seed_noise, dtype=bool)
+
+
 def holm(p_values: npt.ArrayLike) -> FloatArray:
     """Holm's step-down correction of M p-values that are looked at together (Holm 1979).
 

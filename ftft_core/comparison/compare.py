@@ -18,12 +18,11 @@ import pandas as pd
 from ftft_core.comparison.baselines import baseline_of, cost_base
 from ftft_core.comparison.bootstrap import (
     NUM_RESAMPLES,
-    SIGNIFICANCE,
     Difference,
     SeedScores,
     difference,
     enough_resamples,
-    holm,
+    marks_by_metric,
 )
 from ftft_core.comparison.notes import notes_on_baselines, notes_on_labels, notes_on_seeds, unlearnt_methods
 from ftft_core.comparison.runs import (
@@ -284,19 +283,14 @@ def _seed_frame(
 
 def _holm_per_metric(tests: Sequence[Mapping[str, Any]], num_resamples: int, notes: list[str]) -> pd.DataFrame:
     marks = pd.DataFrame(tests, columns=["metric", "p_value", "has_seed_noise", "column"])
-    marks["p_value"] = marks["p_value"].astype("float64")
-    marks["p_holm"] = np.nan
-    for metric in marks["metric"].unique():
-        chosen = marks["metric"] == metric
-        marks.loc[chosen, "p_holm"] = holm(marks.loc[chosen, "p_value"].to_numpy())
-        num_tests = int(marks.loc[chosen, "p_value"].notna().sum())
+    marks = marks.astype({"p_value": "float64", "has_seed_noise": bool})
+    marks["p_holm"], marks["marked"] = marks_by_metric(marks["metric"], marks["p_value"], marks["has_seed_noise"])
+    for metric, num_tests in marks.groupby("metric", sort=False)["p_value"].count().items():
         if enough_resamples(num_tests) > num_resamples:
             notes.append(
                 f"{num_tests} differences in {metric} are too many for {num_resamples} resamples to mark any after "
                 f"Holm's correction; {enough_resamples(num_tests)} resamples would do."
             )
-    marks["has_seed_noise"] = marks["has_seed_noise"].astype(bool)
-    marks["marked"] = (marks["p_holm"] <= SIGNIFICANCE) & marks["has_seed_noise"]
     return marks[["p_value", "p_holm", "marked", "has_seed_noise", "column"]]
 
 

@@ -15,13 +15,12 @@ import pandas as pd
 
 from ftft_core.comparison.bootstrap import (
     NUM_RESAMPLES,
-    SIGNIFICANCE,
     Difference,
     SeedScores,
     difference,
     enough_resamples,
     example_replicates,
-    holm,
+    marks_by_metric,
     split_rng,
 )
 from ftft_core.comparison.runs import ComparedSplit, MethodRuns, SplitPredictions
@@ -267,9 +266,5 @@ def _group_differences(
             p_values.append(of.p_value)
             has_seed_noise.append(of.has_seed_noise)
     frame = pd.DataFrame(rows, columns=columns)
-    frame["p_holm"] = np.nan
-    for metric in METRICS:
-        chosen = (frame["metric"] == metric).to_numpy()
-        frame.loc[chosen, "p_holm"] = holm(np.array(p_values, dtype=float)[chosen])
-    frame["marked"] = (frame["p_holm"] <= SIGNIFICANCE) & np.array(has_seed_noise, dtype=bool)
+    frame["p_holm"], frame["marked"] = marks_by_metric(frame["metric"], p_values, has_seed_noise)
     return frame
