@@ -291,7 +291,7 @@ def test_options_of_a_source_and_folders_are_looked_into(tmp_path: Path) -> None
     (tmp_path / "data" / "part.arrow").write_bytes(b"1")
     spec = "text: a\nlabel: b\ntrain: data?split=train\ndev: data\n"
     origin = origin_of(SpecText(spec, tmp_path), drop_leaked=False)
-    assert list(origin["files"]) == [str(tmp_path / "data" / "part.arrow")]
+    assert list(origin.files) == [str(tmp_path / "data" / "part.arrow")]
     assert look_again(origin, "x", "0") == ([], origin)
     (tmp_path / "data" / "part.arrow").write_bytes(b"2")
     assert look_again(origin, "x", "0")[0] == [str(tmp_path / "data" / "part.arrow")]

@@ -20,7 +20,7 @@ Owns no training and no database: a suite is data, checked.
 
 from ftft_core.suites.canonical import count_examples, iterate_texts, read_suite, split_names, write_suite
 from ftft_core.suites.loading import load_suite
-from ftft_core.suites.origins import look_again, origin_of
+from ftft_core.suites.origins import Origin, look_again, origin_of
 from ftft_core.suites.sample import build_sample_suite
 from ftft_core.suites.spec import SpecText, SuiteSpec, read_spec
 from ftft_core.suites.suite import COLUMNS, DEV, IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, ROLES, TRAIN, Split, Suite
@@ -33,6 +33,7 @@ __all__ = [
     "OUT_OF_DISTRIBUTION",
     "ROLES",
     "TRAIN",
+    "Origin",
     "SpecText",
     "Split",
     "Suite",

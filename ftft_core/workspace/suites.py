@@ -17,12 +17,9 @@ from ftft_core.store import search as search_store
 from ftft_core.store import splits as split_store
 from ftft_core.store import suites as suite_store
 from ftft_core.store.splits import ExampleFilter, ExamplePage
-from ftft_core.suites import SpecText, Suite, load_suite, look_again, origin_of, write_suite
+from ftft_core.suites import Origin, SpecText, Suite, load_suite, look_again, origin_of, write_suite
 from ftft_core.suites.suite import name_problem
 from ftft_core.workspace.base import WorkspaceBase
-
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
-"""What reading files can raise that anybody may have written, in folders that are anybody's."""
 
 
 class Suites(WorkspaceBase):
@@ -51,8 +48,8 @@ class Suites(WorkspaceBase):
             on_step(f"Keeping {sum(map(len, suite.splits)):,} examples")
         self.keep_suite(suite)
         given = spec if isinstance(spec, SpecText) else Path(spec)
-        with suppress(*_UNREADABLE):  # It is there; only a later change of its files could not be told.
-            write_json(self._origin(suite.name, suite.fingerprint), origin_of(given, drop_leaked=drop_leaked))
+        with suppress(OSError):  # It is there; only a later change of its files could not be told.
+            self._write_origin(suite.name, suite.fingerprint, origin_of(given, drop_leaked=drop_leaked))
         return suite
 
     def changed_files(self, name: str) -> list[str]:
@@ -62,16 +59,16 @@ class Suites(WorkspaceBase):
         """
         with self.database.reading() as connection:
             fingerprint = str(suite_store.read_suite_facts(connection, name)["fingerprint"])
-        origin = self._origin(name, fingerprint)
-        # Kept by no older version; and who may not look into the folder of the data can't tell.
-        with suppress(*_UNREADABLE):
-            before = read_json(origin)
+        try:
+            before = Origin.model_validate(read_json(self._origin(name, fingerprint)))
             changed, now = look_again(before, name, fingerprint)
-            if now != before:
-                with suppress(OSError):  # They are only looked at once more.
-                    write_json(origin, now)
-            return changed
-        return []
+        except (OSError, ValueError):
+            # Older versions kept none; it may be damaged; and who may not look into the folder of the data can't tell.
+            return []
+        if now != before:
+            with suppress(OSError):  # They are only looked at once more.
+                self._write_origin(name, fingerprint, now)
+        return changed
 
     def check_suite_name(self, name: str) -> None:
         """Refuse a name that no new suite can have.
@@ -122,6 +119,9 @@ class Suites(WorkspaceBase):
 
     def _suite_folder(self, fingerprint: str) -> Path:
         return self.folder / "suites" / fingerprint
+
+    def _write_origin(self, name: str, fingerprint: str, origin: Origin) -> None:
+        write_json(self._origin(name, fingerprint), origin.model_dump(mode="json"))
 
     def _origin(self, name: str, fingerprint: str) -> Path:
         return self._suite_folder(fingerprint) / f"origin-{name}.json"
