@@ -51,6 +51,19 @@ class Recipe(Config):
     twin_of: str | None = None
     """Id of the subset that a random one was drawn for, as large as it is; it decides nothing."""
 
+    @property
+    def named_runs(self) -> tuple[str, ...]:
+        """The runs whose maps it looks at, each once, as it names them: its own first, then those of its conditions."""
+        of_conditions = (getattr(condition, "run", None) for condition in self.conditions)
+        found = (self.source_run, *(self.source_runs or ()), *of_conditions)
+        return tuple(dict.fromkeys(run for run in found if run is not None))
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The subsets that it combines, each once, in the order in which it names them."""
+        found = [item for condition in self.conditions for item in getattr(condition, "operands", {}).values()]
+        return tuple(dict.fromkeys(found))
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         if self.source_runs is not None:

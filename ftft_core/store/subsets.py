@@ -263,7 +263,7 @@ def sources_of_all(connection: Connection, subsets: Sequence[str]) -> dict[str, 
     while waiting:
         # An operand that was removed still knows where it came from.
         known |= _recipes(connection, sorted(waiting))
-        waiting = {operand for subset in waiting & {*known} for operand in _operands(known[subset])} - {*known}
+        waiting = {operand for subset in waiting & {*known} for operand in known[subset].operands} - {*known}
     found = {}
     for subset in subsets:
         runs: set[str] = set()
@@ -271,8 +271,8 @@ def sources_of_all(connection: Connection, subsets: Sequence[str]) -> dict[str, 
         while reached:
             seen |= reached
             recipes = [known[each] for each in reached if each in known]
-            runs |= {run for recipe in recipes for run in _runs_in(recipe)}
-            reached = {operand for recipe in recipes for operand in _operands(recipe)} - seen
+            runs |= {run for recipe in recipes for run in recipe.named_runs}
+            reached = {operand for recipe in recipes for operand in recipe.operands} - seen
         found[subset] = sorted(runs)
     return found
 
@@ -282,16 +282,6 @@ def _recipes(connection: Connection, subsets: Sequence[str]) -> dict[str, Recipe
         "SELECT subset, recipe FROM base.subsets WHERE subset IN (SELECT unnest($1::VARCHAR[]))", [list(subsets)]
     ).fetchall()
     return {str(subset): Recipe.model_validate_json(recipe) for subset, recipe in rows}
-
-
-def _runs_in(recipe: Recipe) -> set[str]:
-    """Give the ids of the runs whose maps a recipe looks at; a condition may look at that of another run."""
-    conditions = (getattr(condition, "run", None) for condition in recipe.conditions)
-    return {run for run in (recipe.source_run, *(recipe.source_runs or ()), *conditions) if run is not None}
-
-
-def _operands(recipe: Recipe) -> set[str]:
-    return {operand for item in recipe.conditions for operand in getattr(item, "operands", {}).values()}
 
 
 def subset_users(connection: Connection, reference: str) -> list[str]:

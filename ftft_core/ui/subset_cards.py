@@ -189,8 +189,7 @@ def _parts(subsets: pd.DataFrame) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, text in zip(subsets["name"], subsets["recipe"], strict=True):
         if '"operands"' in text:
-            conditions = Recipe.model_validate_json(text).conditions
-            for operand in {id_ for item in conditions for id_ in getattr(item, "operands", {}).values()}:
+            for operand in Recipe.model_validate_json(text).operands:
                 found.setdefault(operand, []).append(str(name))
     return found
 

@@ -93,8 +93,7 @@ def _source(text: str, recipes: Mapping[str, str], seen: frozenset[str]) -> tupl
     recipe = Recipe.model_validate_json(text)
     if recipe.source_run is not None:
         return recipe.source_run, recipe.epochs
-    operands = [subset for item in recipe.conditions for subset in getattr(item, "operands", {}).values()]
-    for subset in filter(None, [*operands, recipe.twin_of]):
+    for subset in filter(None, [*recipe.operands, recipe.twin_of]):
         if subset in recipes and subset not in seen:
             found = _source(recipes[subset], recipes, seen | {subset})
             if found[0] is not None:

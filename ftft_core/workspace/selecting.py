@@ -255,20 +255,9 @@ class Selecting(Maps):
         return record.subset
 
     def _suite_named_in(self, recipe: Recipe) -> str:
-        operands = [item for condition in recipe.conditions for item in getattr(condition, "operands", {}).values()]
-        suites = {self.subset(reference).suite for reference in operands}
-        suites |= {str(self.run(run)["suite"]) for run in named_runs(recipe)}
+        suites = {self.subset(reference).suite for reference in recipe.operands}
+        suites |= {str(self.run(run)["suite"]) for run in recipe.named_runs}
         if len(suites) != 1:
             said = f"what belongs to {len(suites)} suites ({', '.join(sorted(suites))})" if suites else "no suite"
             raise InputError(f"A recipe needs one suite; received {said}.")
         return suites.pop()
-
-
-def named_runs(recipe: Recipe) -> list[str]:
-    """Give the runs whose maps a recipe looks at, as it names them, its own first."""
-    runs = [
-        recipe.source_run,
-        *(recipe.source_runs or ()),
-        *(getattr(condition, "run", None) for condition in recipe.conditions),
-    ]
-    return list(dict.fromkeys(run for run in runs if run is not None))

@@ -21,7 +21,7 @@ from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
 from ftft_core.store.map_frames import counted_epochs
 from ftft_core.workspace.maps import SubsetRecord, check_subset_name
-from ftft_core.workspace.selecting import Selecting, named_runs
+from ftft_core.workspace.selecting import Selecting
 
 Weights = NDArray[np.float64]
 
@@ -105,16 +105,16 @@ class Subsets(Selecting):
         The recipes of the subsets that it combines follow in parentheses.
         """
         with self.database.reading() as connection:
-            operands = _operands(recipe)
+            operands = recipe.operands
             parts = subset_store.subset_recipes(connection, operands)
             said = [f"{name}: {self._recipe_words(connection, made)}" for name, made in parts]
             return self._recipe_words(connection, recipe) + (f" ({'; '.join(said)})" if said else "")
 
     def _recipe_words(self, connection: Connection, recipe: Recipe) -> str:
-        names = subset_store.subset_names(connection, [*_operands(recipe), *filter(None, [recipe.twin_of])])
+        names = subset_store.subset_names(connection, [*recipe.operands, *filter(None, [recipe.twin_of])])
         run_names = {
             run: str(run_store.read_run(connection, run)["name"])
-            for run in named_runs(recipe)
+            for run in recipe.named_runs
             if run_store.run_number(connection, run) is not None
         }
         conditions = []
@@ -320,12 +320,6 @@ class Subsets(Selecting):
                 weights=weights,
             )
         return self.subset(subset)
-
-
-def _operands(recipe: Recipe) -> list[str]:
-    """Give the ids of the subsets that a recipe combines, each once, in the order in which it names them."""
-    found = [subset for item in recipe.conditions for subset in getattr(item, "operands", {}).values()]
-    return list(dict.fromkeys(found))
 
 
 def _carried(positions: IntArray, old_positions: IntArray, old_weights: Weights) -> Weights:
