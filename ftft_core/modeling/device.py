@@ -10,6 +10,7 @@ import os
 import platform
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
@@ -96,9 +97,12 @@ def describe_device(accelerator: Accelerator | None = None, *, precision: str = 
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that a run's numbers depend on."""
-    names = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "duckdb", "streamlit")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+    """Versions of Python and of the main libraries; a machine that only trains may lack the app's."""
+    versions = {"python": platform.python_version()}
+    for name in ("torch", "transformers", "accelerate", "tokenizers", "numpy", "duckdb", "streamlit"):
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def peak_memory_mib() -> float:
