@@ -66,6 +66,13 @@ def mixed(strategy: str, *, ambiguous_share: float, other_share: float, ambiguou
     )
 
 
+def without(strategy: str, fraction: float) -> MakeRecipe:
+    """Every example but those that `strategy` takes."""
+    return lambda sources, _: SubsetRecipe(
+        source_run=sources[0], conditions=(TopCondition(strategy=strategy, fraction=fraction, negated=True),)
+    )
+
+
 ADJUSTED = "top:adjusted_variability"
 
 VARIANTS = {
@@ -81,6 +88,11 @@ VARIANTS = {
     "aleatoric": Variant(of("top:aleatoric"), 1 / 3),
     "aleatoric, two maps averaged": Variant(of("top:aleatoric", num_maps=NUM_AVERAGED), 1 / 3),
     "two maps averaged": Variant(of("ambiguous", num_maps=NUM_AVERAGED), 1 / 3),
+    "half of the data": Variant(of("ambiguous", 1 / 2), 1 / 3),
+    "two thirds of the data": Variant(of("ambiguous", 2 / 3), 1 / 3),
+    "without the hardest tenth": Variant(without("hard", 0.1), 1 / 3),
+    "without the easiest third": Variant(without("easy", 1 / 3), 1 / 3),
+    "half random, for two fifths": Variant(mixed("random", ambiguous_share=0.22, other_share=0.22), 2 / 5),
 }
 """What is tried, beside the ambiguous third for a third of the steps."""
 
