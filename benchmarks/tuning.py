@@ -1,11 +1,11 @@
 """What a cheaper or better selection could look like: variants of ftft, judged on the development set alone.
 
-`python benchmarks/tuning.py WORKSPACE RECIPE [--seeds 0 1]` takes the suite, the models, the budget and the settings of
-a recipe (of its references the one with most layers), trains plain fine-tuning, a random subset and ftft as it stands
-there, and then every variant below from the same references' maps. Prints one JSON row for each: accuracy on dev, mean
-and standard deviation over the seeds, and the cost with the reference's, as a share of plain fine-tuning. What the runs
-do on test splits is not looked at. Goes on where it was in the same workspace; best one of its own, since each variant
-is a column of the comparison page.
+`python benchmarks/tuning.py WORKSPACE RECIPE [--seeds 0 1] [--variants NAME ...]` takes the suite, the models, the
+budget and the settings of a recipe (of its references the one with most layers), trains plain fine-tuning, a random
+subset and ftft as it stands there, and then the variants below from the same references' maps. Prints one JSON row for
+each: accuracy on dev, mean and standard deviation over the seeds, and the cost with the reference's, as a share of
+plain fine-tuning. What the runs do on test splits is not looked at. Goes on where it was in the same workspace, and
+takes the recipe's own runs where they are; each variant is a column of the comparison page.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("workspace", type=Path, metavar="WORKSPACE")
     parser.add_argument("recipe", type=Path, metavar="RECIPE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
     given = parser.parse_args()
     try:
         asked = read_recipe(given.recipe)
@@ -121,11 +122,11 @@ def main() -> None:
     planned = [
         plan_variant(name, recipe, seed, [*references[place:], *references[:place]], full_steps)
         for place, seed in enumerate(given.seeds)
-        for name in VARIANTS
+        for name in given.variants
     ]
     run_experiment(workspace, planned, watch=lambda _: None)
     columns = {each: [id_of(base, each, seed) for seed in given.seeds] for each in ("erm", "random", "ftft")}
-    for name in VARIANTS:
+    for name in given.variants:
         columns[name] = [str(each.run_id) for each in planned if each.label == name]
     compared = workspace.compare(recipe.suite).compared
     found = {each.run_id: each for each in compared.finished}
@@ -141,8 +142,7 @@ def main() -> None:
 def base_recipe(recipe: Recipe, seeds: Sequence[int]) -> Recipe:
     deepest = max(recipe.reference_model, key=lambda each: each.layers or 0)
     changed = {"reference_model": (deepest,), "methods": ("erm", "random", "ftft"), "seeds": tuple(seeds)}
-    training = recipe.training.model_copy(update={"snapshots": None})
-    return recipe.model_copy(update={**changed, "training": training})
+    return recipe.model_copy(update=changed)
 
 
 def id_of(planned: Sequence[PlannedRun], method: str, seed: int) -> str:

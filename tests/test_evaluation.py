@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ftft_core import suites
@@ -39,6 +40,8 @@ def tokenizer(tiny_model: Path) -> PreTrainedTokenizerBase:
 
 @pytest.fixture
 def accelerator() -> Accelerator:
+    # A training in this process may have chosen a GPU.
+    AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(mixed_precision="no", cpu=True)
 
 

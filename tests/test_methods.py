@@ -103,10 +103,10 @@ def test_losses_are_told_what_the_reference_says_of_their_own_examples(runs: Run
     (batch,) = setup.order.epoch(0)
     logits, losses, weights = forward(setup, batch)
     rows = positions[batch.rows]
-    both = logits.detach().numpy() + made_up()["log_probabilities"][rows]
+    both = logits.detach().cpu().numpy() + made_up()["log_probabilities"][rows]
     gold = (runs.suite.train.examples["label"] == "positive").to_numpy().astype(int)[rows]
     by_hand = np.log(np.exp(both).sum(axis=1)) - both[np.arange(8), gold]
-    np.testing.assert_allclose(losses.detach().numpy(), by_hand, rtol=1e-5)
+    np.testing.assert_allclose(losses.detach().cpu().numpy(), by_hand, rtol=1e-5)
     assert weights.tolist() == [2.0] * 8
 
 

@@ -106,6 +106,8 @@ def test_dynamics_are_the_logits_of_the_training_pass(runs: Runs, first: Trained
     model = AutoModelForSequenceClassification.from_pretrained(
         runs.model, num_hidden_layers=2, num_labels=2, attn_implementation="eager"
     )
+    device = first.setup.parts.accelerator.device
+    model.to(device)
     set_seed(0)
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim == 1]
@@ -118,11 +120,11 @@ def test_dynamics_are_the_logits_of_the_training_pass(runs: Runs, first: Trained
     model.train()
     for step, batch in enumerate(order.epoch(0)):
         texts = train["text"].iloc[batch.rows].tolist()
-        inputs = tokenizer(texts, padding=True, pad_to_multiple_of=8, return_tensors="pt")
+        inputs = tokenizer(texts, padding=True, pad_to_multiple_of=8, return_tensors="pt").to(device)
         labels = [["negative", "positive"].index(label) for label in train["label"].iloc[batch.rows]]
         logits = model(**inputs).logits
-        expected[batch.rows] = logits.detach().numpy()
-        torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).backward()
+        expected[batch.rows] = logits.detach().cpu().numpy()
+        torch.nn.functional.cross_entropy(logits, torch.tensor(labels, device=device)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = rates[step]
