@@ -4,16 +4,23 @@
 of the model that has shapes and no values: the count takes no arithmetic, touches no random state, is the same on
 every device, and attention is written out as matrix products (on the CPU the counter does not know fused attention).
 A multiply-add is two FLOPs; element-wise operations, softmax and layer norms are not counted, as is usual.
+Counting a shape takes some tenths of a second, so that what was counted is kept for the runs that follow.
 torch is imported when something is counted: what is worked out from counts needs none of it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftft_core.modeling.lengths import Shape
+from ftft_core.run_folder import read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,20 +31,22 @@ class FlopMeter:
     """Counts the FLOPs of batches by their shape; `model` is on the meta device."""
 
     model: PreTrainedModel
+    kept: Path | None = None
+    """Folder in which counts are kept, a file for each architecture; None keeps them in this process alone."""
     _training: dict[Shape, float] = field(default_factory=dict)
     _forward: dict[Shape, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._file = None if self.kept is None else self.kept / f"{_architecture(self.model)}.json"
+        self._read()
+
     def training(self, shape: Shape) -> float:
         """FLOPs of a forward and a backward pass over one batch."""
-        if shape not in self._training:
-            self._training[shape] = self._count(shape, backward=True)
-        return self._training[shape]
+        return self._training[shape] if shape in self._training else self._count(shape, backward=True)
 
     def forward(self, shape: Shape) -> float:
         """FLOPs of a forward pass over one batch."""
-        if shape not in self._forward:
-            self._forward[shape] = self._count(shape, backward=False)
-        return self._forward[shape]
+        return self._forward[shape] if shape in self._forward else self._count(shape, backward=False)
 
     def _count(self, shape: Shape, *, backward: bool) -> float:
         import torch
@@ -52,7 +61,39 @@ class FlopMeter:
             if backward:
                 logits.sum().backward()
         self.model.zero_grad(set_to_none=True)
-        return float(counter.get_total_flops())
+        flops = float(counter.get_total_flops())
+        (self._training if backward else self._forward)[shape] = flops
+        self._write()
+        return flops
+
+    def _read(self) -> None:
+        """Take over what others counted; a file that is damaged is as good as none."""
+        if self._file is None:
+            return
+        with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+            kept = read_json(self._file)
+            found = [{(int(b), int(n)): float(flops) for b, n, flops in kept[name]} for name in ("training", "forward")]
+            self._training = found[0] | self._training
+            self._forward = found[1] | self._forward
+
+    def _write(self) -> None:
+        """Add what was counted; of two that write at once one may be lost, and is counted again."""
+        if self._file is None:
+            return
+        self._read()
+        counts = {"training": self._training, "forward": self._forward}
+        # A run does not fail because a count can't be kept.
+        with suppress(OSError):
+            self._file.parent.mkdir(exist_ok=True)
+            rows = {name: [[*shape, flops] for shape, flops in each.items()] for name, each in counts.items()}
+            write_json(self._file, rows, durable=False)
+
+
+def _architecture(model: PreTrainedModel) -> str:
+    """Give a name to all that a count follows from: the model's configuration and who counts."""
+    config = {name: value for name, value in model.config.to_dict().items() if name != "_name_or_path"}
+    facts = [type(model).__name__, config, *(metadata.version(name) for name in ("torch", "transformers"))]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def steps_within(flops_per_step: Iterable[float], budget: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,34 @@ def test_a_shape_is_counted_once(classifier: PreTrainedModel) -> None:
     first = meter.training((2, 8))
     meter.model = None
     assert meter.training((2, 8)) == first
+
+
+def test_counts_are_kept_for_the_runs_that_follow(classifier: PreTrainedModel, tmp_path: Path) -> None:
+    first, shapes = FlopMeter(make_meta_classifier(classifier), kept=tmp_path / "flops"), [(3, 8), (2, 16)]
+    counted = [(first.training(shape), first.forward(shape)) for shape in shapes]
+    (file,) = (tmp_path / "flops").iterdir()
+    second = FlopMeter(make_meta_classifier(classifier), kept=tmp_path / "flops")
+    second.model = None
+    assert [(second.training(shape), second.forward(shape)) for shape in shapes] == counted
+    file.write_text('{"training": [[3, 8', encoding="utf-8")
+    third = FlopMeter(make_meta_classifier(classifier), kept=tmp_path / "flops")
+    assert third.training((3, 8)) == counted[0][0]
+    assert json.loads(file.read_text(encoding="utf-8")) == {"training": [[3, 8, counted[0][0]]], "forward": []}
+
+
+def test_counts_of_one_architecture_are_not_taken_for_those_of_another(tiny_model: Path, tmp_path: Path) -> None:
+    meters = [
+        FlopMeter(make_meta_classifier(load_classifier(str(tiny_model), LABELS, layers=layers)), kept=tmp_path)
+        for layers in (1, 2)
+    ]
+    assert meters[0].training((4, 8)) < meters[1].training((4, 8))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_count_that_can_not_be_kept_is_a_count_all_the_same(classifier: PreTrainedModel, tmp_path: Path) -> None:
+    (tmp_path / "flops").write_text("a file where the folder should be", encoding="utf-8")
+    meter = FlopMeter(make_meta_classifier(classifier), kept=tmp_path / "flops")
+    assert meter.training((3, 8)) == FlopMeter(make_meta_classifier(classifier)).training((3, 8))
 
 
 def test_steps_nearest_to_a_budget() -> None:

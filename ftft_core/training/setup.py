@@ -117,7 +117,7 @@ def prepare(folder: RunFolder) -> Setup:
     data = _training_set(folder, suite, tokenizer, config)
     _check_lengths(data.tokens, longest_input(model), suite.train)
     order = BatchOrder(data.tokens.lengths, config.training.batch_size, config.seed)
-    meter = FlopMeter(make_meta_classifier(model))
+    meter = FlopMeter(make_meta_classifier(model), kept=folder.path.parent.parent / "flops")
     # A budget in FLOPs is counted in the plain order, whatever the method's own: it may depend on the number of steps.
     num_steps = count_steps(config.budget, order, meter)
     if config.error_pass and num_steps < order.steps_per_epoch:
