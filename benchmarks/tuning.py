@@ -5,7 +5,8 @@ budget and the settings of a recipe (of its references the one with most layers)
 subset and ftft as it stands there, and then the variants below from the same references' maps. Prints one JSON row for
 each: accuracy on dev, mean and standard deviation over the seeds, and the cost with the reference's, as a share of
 plain fine-tuning. What the runs do on test splits is not looked at. Goes on where it was in the same workspace, and
-takes the recipe's own runs where they are; each variant is a column of the comparison page.
+takes the recipe's own runs where they are. Each variant is a column of the comparison page, and keep_results.py would
+keep it: take a copy of the workspace, or one of its own.
 """
 
 from __future__ import annotations
@@ -92,7 +93,6 @@ VARIANTS = {
     "two thirds of the data": Variant(of("ambiguous", 2 / 3), 1 / 3),
     "without the hardest tenth": Variant(without("hard", 0.1), 1 / 3),
     "without the easiest third": Variant(without("easy", 1 / 3), 1 / 3),
-    "half random, for two fifths": Variant(mixed("random", ambiguous_share=0.22, other_share=0.22), 2 / 5),
 }
 """What is tried, beside the ambiguous third for a third of the steps."""
 
@@ -108,10 +108,11 @@ def main() -> None:
         asked = read_recipe(given.recipe)
     except InputError as failure:
         sys.exit("\n".join([failure.message, *failure.problems]))
-    if not asked.reference_model or len(given.seeds) < NUM_AVERAGED:
-        sys.exit(
-            f"This takes a recipe with a reference_model, and at least {NUM_AVERAGED} seeds, to average their maps."
-        )
+    averages = [name for name in given.variants if "averaged" in name]
+    if not asked.reference_model:
+        sys.exit("This takes a recipe with a reference_model; this one has none.")
+    if averages and len(given.seeds) < NUM_AVERAGED:
+        sys.exit(f"{averages[0]!r} averages the maps of {NUM_AVERAGED} seeds; --seeds gives {len(given.seeds)}.")
     workspace = Workspace(given.workspace)
     prepare_demo(workspace)
     recipe = base_recipe(asked, given.seeds)
@@ -159,7 +160,7 @@ def plan_variant(name: str, recipe: Recipe, seed: int, sources: Sequence[str], f
         reference=sources[0],
         seed=seed,
         budget=BudgetConfig(max_steps=round(variant.share_of_steps * full_steps)),
-        training=recipe.training.of("main"),
+        training=recipe.training.of("main").model_copy(update={"snapshots": None}),
     )
 
     def make(workspace: Workspace, done: dict[str, str], *, save: bool = True) -> RunConfig:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from ftft_core.run_folder import read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_COUNTING_VERSION = 1
+"""Grows when a shape is counted otherwise: counts of before are then counted again."""
 
 
 @dataclass
@@ -70,11 +74,12 @@ class FlopMeter:
         """Take over what others counted; a file that is damaged is as good as none."""
         if self._file is None:
             return
-        with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+        with suppress(OSError, ValueError, TypeError, KeyError):
             kept = read_json(self._file)
-            found = [{(int(b), int(n)): float(flops) for b, n, flops in kept[name]} for name in ("training", "forward")]
-            self._training = found[0] | self._training
-            self._forward = found[1] | self._forward
+            rows = [*kept["training"], *kept["forward"]]
+            if all(isinstance(number, int | float) and 0 < number < math.inf for row in rows for number in row):
+                self._training = {(b, length): flops for b, length, flops in kept["training"]} | self._training
+                self._forward = {(b, length): flops for b, length, flops in kept["forward"]} | self._forward
 
     def _write(self) -> None:
         """Add what was counted; of two that write at once one may be lost, and is counted again."""
@@ -91,8 +96,10 @@ class FlopMeter:
 
 def _architecture(model: PreTrainedModel) -> str:
     """Give a name to all that a count follows from: the model's configuration and who counts."""
-    config = {name: value for name, value in model.config.to_dict().items() if name != "_name_or_path"}
-    facts = [type(model).__name__, config, *(metadata.version(name) for name in ("torch", "transformers"))]
+    names = {"_name_or_path", "id2label", "label2id"}
+    config = {name: value for name, value in model.config.to_dict().items() if name not in names}
+    versions = [metadata.version(name) for name in ("torch", "transformers")]
+    facts = [_COUNTING_VERSION, type(model).__name__, model.config.num_labels, config, versions]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

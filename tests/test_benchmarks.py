@@ -143,7 +143,9 @@ def test_variants_of_the_selection_can_be_made(tmp_path: Path) -> None:
     for name, variant in program("tuning").VARIANTS.items():
         sizes[name] = workspace.find_or_save_subset(variant.choose(runs, 0), suite="toy").size / NUM_TRAIN
         assert 0 < variant.share_of_steps <= 1 / 3
-    assert sizes.pop("a fifth, stopped after a fifth") == pytest.approx(0.2, abs=0.01)
+    others = {"a fifth, stopped after a fifth": 0.2, "half of the data": 0.5, "two thirds of the data": 2 / 3}
+    others |= {"without the hardest tenth": 0.9, "without the easiest third": 2 / 3}
+    assert {name: sizes.pop(name) for name in others} == pytest.approx(others, abs=0.01)
     assert list(sizes.values()) == pytest.approx([1 / 3] * len(sizes), abs=0.05)
 
 

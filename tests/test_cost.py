@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from ftft_core.cost import FlopMeter, analytic_training_flops, steps_within
 from ftft_core.modeling.encoder import load_classifier, make_meta_classifier
 
+NO_COUNTS = ("0", "-1.0", "NaN", "1e400", "null", '"7"')
 LABELS = ("negative", "neutral", "positive")
 
 
@@ -69,14 +70,21 @@ def test_a_shape_is_counted_once(classifier: PreTrainedModel) -> None:
 def test_counts_are_kept_for_the_runs_that_follow(classifier: PreTrainedModel, tmp_path: Path) -> None:
     first, shapes = FlopMeter(make_meta_classifier(classifier), kept=tmp_path / "flops"), [(3, 8), (2, 16)]
     counted = [(first.training(shape), first.forward(shape)) for shape in shapes]
-    (file,) = (tmp_path / "flops").iterdir()
     second = FlopMeter(make_meta_classifier(classifier), kept=tmp_path / "flops")
     second.model = None
     assert [(second.training(shape), second.forward(shape)) for shape in shapes] == counted
-    file.write_text('{"training": [[3, 8', encoding="utf-8")
-    third = FlopMeter(make_meta_classifier(classifier), kept=tmp_path / "flops")
-    assert third.training((3, 8)) == counted[0][0]
-    assert json.loads(file.read_text(encoding="utf-8")) == {"training": [[3, 8, counted[0][0]]], "forward": []}
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    ['{"training": [[3, 8', "[]", "{}", *(f'{{"training": [[3, 8, {bad}]], "forward": []}}' for bad in NO_COUNTS)],
+)
+def test_a_damaged_file_of_counts_is_as_good_as_none(classifier: PreTrainedModel, tmp_path: Path, damaged: str) -> None:
+    counted = FlopMeter(make_meta_classifier(classifier), kept=tmp_path).training((3, 8))
+    (file,) = tmp_path.iterdir()
+    file.write_text(damaged, encoding="utf-8")
+    assert FlopMeter(make_meta_classifier(classifier), kept=tmp_path).training((3, 8)) == counted
+    assert json.loads(file.read_text(encoding="utf-8")) == {"training": [[3, 8, counted]], "forward": []}
 
 
 def test_counts_of_one_architecture_are_not_taken_for_those_of_another(tiny_model: Path, tmp_path: Path) -> None:

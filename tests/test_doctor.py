@@ -96,6 +96,11 @@ def half_written_workspace(workspace: Workspace) -> None:
     (workspace.folder / f".worker.starting.{dead_pid()}.new").write_text("{")
 
 
+def half_written_counts(workspace: Workspace) -> None:
+    (workspace.folder / "flops").mkdir(exist_ok=True)
+    (workspace.folder / "flops" / f".0123.json.{dead_pid()}.new").write_text("{")
+
+
 def leftovers(workspace: Workspace) -> None:
     folder = folder_of(workspace).path
     (folder / "checkpoint-8").mkdir()
@@ -146,6 +151,7 @@ def unused_suite(workspace: Workspace) -> None:
         (damaged_outbox, "run erm-0 lacks what its damaged file", "was moved to set-aside/runs-r.*damaged"),
         (half_written, "has half-written files: .*checkpoint-8", "a process that ended half wrote"),
         (half_written_workspace, "is half written", "a process that ended half wrote"),
+        (half_written_counts, "is half written", "a process that ended half wrote"),
         (leftovers, "has finished, but still holds .*checkpoint-8", "needs no more: checkpoint-8, .reserve"),
         (stale_request, "is cancelled, but still asked to stop", "is no longer asked to stop"),
         (stale_worker, "never took up its work", "is gone"),

@@ -130,6 +130,7 @@ def estimate_run(config: RunConfig, rows: TrainingRows, warm_up: WarmUp) -> RunE
 
     num_read = rows.num_examples + sum(numbers["splits"][name]["num_examples"] for name in read)
     tokenising = numbers["tokenise_seconds_per_example"] * num_read
+    # At most: what earlier runs of the architecture counted is not counted again.
     counting = numbers["count_seconds_per_shape"] * len(_distinct_shapes(config, rows, warm_up, num_steps))
     num_checkpoints = math.ceil(num_steps / steps_per_epoch) + int(train_seconds / config.training.checkpoint_seconds)
     # The model is written once at the end, and each time it is the best; half of the looks at dev are taken for that.

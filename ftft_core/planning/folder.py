@@ -36,7 +36,7 @@ from ftft_core.planning.machine import Machine
 from ftft_core.planning.models import stamp_of
 from ftft_core.run_folder import RunFolder, identify, is_alive, read_json, write_json, write_parquet
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Grows when a warm-up finds other things than before, or finds them otherwise."""
 
 MOST_EXAMPLES = 20_000

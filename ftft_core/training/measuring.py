@@ -128,8 +128,10 @@ def _count_flops(meter: FlopMeter, lengths: dict[str, NDArray[np.int64]]) -> dic
     """Count one and two examples of each length: what more examples add is then known exactly."""
     found = np.unique(padded_lengths(np.concatenate(list(lengths.values()))))
     chosen = found[np.unique(np.linspace(0, len(found) - 1, min(len(found), MOST_FLOP_LENGTHS)).round().astype(int))]
+    # Counted anew, as an architecture's first run does: what is kept would take no time.
+    timed = FlopMeter(meter.model)
     begun = time.perf_counter()
-    training = [[meter.training((count, int(length))) for count in (1, 2)] for length in chosen]
+    training = [[timed.training((count, int(length))) for count in (1, 2)] for length in chosen]
     per_shape = (time.perf_counter() - begun) / (2 * len(chosen))
     passes = [[meter.forward((count, int(length))) for count in (1, 2)] for length in chosen]
     return {

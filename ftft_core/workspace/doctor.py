@@ -180,7 +180,7 @@ class Doctor(RunCare):
 
     def _check_leftovers(self) -> Iterator[Finding]:
         """Half-written files, stale requests and locks, and what finished runs need no more."""
-        for path in stale_files([self.folder]):
+        for path in stale_files([self.folder, self.folder / "flops"]):
             yield Finding(f"{self._said(path)} is half written", partial(self._mend_half_written, [path]))
         for folder in run_folders(self._queue.runs):
             state = folder.true_state()
