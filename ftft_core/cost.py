@@ -91,7 +91,7 @@ class FlopMeter:
         with suppress(OSError):
             self._file.parent.mkdir(exist_ok=True)
             rows = {name: [[*shape, flops] for shape, flops in each.items()] for name, each in counts.items()}
-            write_json(self._file, rows, durable=False)
+            write_json(self._file, rows)
 
 
 def _architecture(model: PreTrainedModel) -> str:
