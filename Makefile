@@ -36,7 +36,7 @@ format: $(VENV)/.installed-dev  ## Format the code
 	$(BIN)/ruff format .
 
 # The others train for long, or need a workspace with runs: each says at its top what it is given.
-BENCHMARKS := benchmarks/interval_coverage.py benchmarks/scores.py benchmarks/training.py
+BENCHMARKS := benchmarks/counting.py benchmarks/interval_coverage.py benchmarks/scores.py benchmarks/training.py
 
 bench: $(VENV)/.installed-dev  ## Measure speed; every benchmark prints JSON
 	@for benchmark in $(BENCHMARKS); do echo "$$benchmark"; $(BIN)/python $$benchmark || exit 1; done
