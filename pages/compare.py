@@ -5,7 +5,6 @@ import html
 import streamlit as st
 
 from ftft_core import ui
-from ftft_core.comparison import conclude
 from ftft_core.comparison.tables import METRIC_TITLES
 from ftft_core.errors import FTFTError
 from ftft_core.ui import compare_reads, compare_state
@@ -57,7 +56,7 @@ with metric_column:
     compare_state.pick("Score", "metric", METRIC_TITLES, metric, "accuracy")
 with baseline_column:
     compare_state.pick("Baseline", "baseline", methods, baseline, usual)
-said = html.escape(conclude(report.comparison, column=first, metric=metric))
+said = html.escape(report.conclude(first, metric))
 words_column.html(f'<div class="ftft-summary">{said}</div>{no_erm_markup(report)}{seeds_markup(report)}')
 
 beside = len(report.columns) <= BESIDE_COLUMNS

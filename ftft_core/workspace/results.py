@@ -37,7 +37,7 @@ class ComparisonReport:
     costs: pd.DataFrame
     """One row per method, see `comparison.cost_table`; in step with `comparison.methods`."""
     conclusion: str
-    """One sentence."""
+    """A line for each main model."""
     columns: tuple[Column, ...]
     """The methods in their versions, in the order of the table; last those of which no run has finished."""
     compared: ComparedRuns
@@ -64,6 +64,14 @@ class ComparisonReport:
         methods, baseline = self.comparison.methods, self.comparison.baseline
         found = [baseline_of(method, methods, baseline) for method in methods if method.key.method != baseline]
         return frozenset(chosen.column for chosen in found if chosen is not None)
+
+    def conclude(self, column: str | None, metric: str) -> str:
+        """Conclude on one version of a method (ftft's best when None), named where its method has several."""
+        said = conclude(self.comparison, column=column, metric=metric)
+        found = next((each for each in self.columns if each.column == column), None)
+        if found is None or sum(each.title == found.title for each in self.columns) < 2:
+            return said
+        return f"{found.detail}: {said}"
 
     def as_markdown(self, metrics: Sequence[str] | None = None) -> str:
         """Give the tables as Markdown, averages, marks and seeds in them; see `comparison.to_markdown`."""
