@@ -96,7 +96,7 @@ def test_one_seed_has_an_interval_that_says_what_it_leaves_out():
     assert np.isnan(row["std"])
     assert row["delta_low"] < row["delta"] < row["delta_high"]
     assert not comparison.marks["marked"].any()
-    assert any("One seed only" in note and "leave out seed noise" in note for note in comparison.notes)
+    assert any("One seed only" in note and "leave out that seed's noise" in note for note in comparison.notes)
 
 
 def test_order_of_examples_does_not_matter():

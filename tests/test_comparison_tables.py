@@ -109,8 +109,8 @@ def test_conclusion_says_score_cost_interval_and_what_it_leaves_out():
     said = conclude(comparison_of(row("erm"), row("ftft", **FTFT)))
     assert said == (
         "ftft reaches 71.3 accuracy on average out of distribution at 0.67 of erm's cost in FLOPs (erm 70.9; 95 % "
-        "interval of the difference −1.2 to +2.0 points, 1 seed: seed noise is not in it). The interval holds 0: "
-        "neither is shown to be better."
+        "interval of the difference −1.2 to +2.0 points, 1 seed; the noise of a lone seed is not in it). The interval "
+        "holds 0: neither is shown to be better."
     )
 
 

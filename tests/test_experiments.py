@@ -12,7 +12,7 @@ import yaml
 
 from ftft_core.errors import InputError
 from ftft_core.experiments import PlannedRun, Recipe, mapping_of, read_recipe, seconds_left
-from ftft_core.experiments.planning import model_key, plan
+from ftft_core.experiments.planning import model_key, plan, remarks_on_little
 from ftft_core.experiments.recipe_text import values_of, yaml_of
 from ftft_core.experiments.record import id_of
 from ftft_core.workspace import RunProgress
@@ -177,6 +177,18 @@ def test_every_reference_and_fraction_makes_runs_of_its_own(tmp_path: Path) -> N
 def test_fractions_that_are_nearly_alike_are_told_apart(tmp_path: Path) -> None:
     planned = expand(recipe_of(tmp_path, methods=["random"], fraction=[0.333, 0.3333], seeds=[0]))
     assert [run.key for run in planned] == ["random, 33.3 %, seed 0", "random, 33.33 %, seed 0"]
+
+
+def test_runs_that_can_hardly_learn_are_remarked_on(tmp_path: Path) -> None:
+    changes = {"methods": ["ftft", "random", "erm"], "fraction": [0.003, 0.5], "early_stop": 0.01, "seeds": [0, 1]}
+    said = remarks_on_little(expand(recipe_of(tmp_path, **changes)))
+    assert [each.split(", ", 1)[0] for each in said] == ["ftft"] * 3 + ["random"] * 3
+    assert said[-3:] == [
+        "random, 0.3 %: trains on 1 example, less than one batch of 32.",
+        "random, 0.3 %: takes one optimizer step.",
+        "random, 50 %: takes one optimizer step.",
+    ]
+    assert remarks_on_little(expand(recipe_of(tmp_path))) == []
 
 
 def test_a_map_is_not_waited_for_in_budgets_too_short_for_it(tmp_path: Path) -> None:

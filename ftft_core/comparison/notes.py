@@ -59,8 +59,8 @@ def notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns
     single = [describe(method.key) for method in methods if len(method.runs) == 1]
     if single:
         notes.append(
-            f"One seed only: {'; '.join(single)}. Intervals of their differences leave out seed noise: they say how "
-            "much other test examples would change, not how much another seed would. Nothing is marked there."
+            f"One seed only: {'; '.join(single)}. Intervals of their differences leave out that seed's noise: they "
+            "don't say how much another one would change. Nothing is marked there."
         )
     for method, baseline in zip(methods, baselines, strict=True):
         if baseline is None or baseline is method:

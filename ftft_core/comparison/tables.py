@@ -142,7 +142,7 @@ def conclude(
     share = best["cost_share"]
     cost = "at unknown cost" if share is None else f"at {share:.2f} of {comparison.cost_base}'s cost in FLOPs"
     low, high = best["delta_low"], best["delta_high"]
-    seeds = _seeds(best["num_seeds"]) + ("" if best["has_seed_noise"] else ": seed noise is not in it")
+    seeds = _seeds(best["num_seeds"]) + ("" if best["has_seed_noise"] else "; the noise of a lone seed is not in it")
     return (
         f"{words} {cost} ({comparison.baseline} {100 * (best['mean'] - best['delta']):.1f}; 95 % interval of the "
         f"difference {_points(low)} to {_points(high)} points, {seeds})."

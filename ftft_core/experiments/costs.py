@@ -17,7 +17,7 @@ import pydantic
 
 from ftft_core.config import BudgetConfig, RunConfig, parse
 from ftft_core.errors import FTFTError, InputError
-from ftft_core.experiments.planning import PlannedRun, StandIn
+from ftft_core.experiments.planning import PlannedRun, StandIn, remarks_on_little
 from ftft_core.experiments.recipe import Recipe
 from ftft_core.experiments.running import plan_experiment
 from ftft_core.jobs import find_devices
@@ -277,8 +277,9 @@ def _with_costs(
             run.seconds, run.train_seconds = costs[run.key].seconds, costs[run.key].train_seconds
     erm_flops = None if erm is None else erm.flops
     return ExperimentPlan(
-        (), plan.remarks, tuple(planned), asked, erm_flops=erm_flops, measuring_failed=plan.measuring_failed,
-        methods=tuple(_by_method(planned, costs, erm_flops)), num_devices=_num_devices(workspace), **facts,
+        (), (*plan.remarks, *remarks_on_little(planned)), tuple(planned), asked, erm_flops=erm_flops,
+        measuring_failed=plan.measuring_failed, methods=tuple(_by_method(planned, costs, erm_flops)),
+        num_devices=_num_devices(workspace), **facts,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ which a reference makes a pass more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -87,6 +87,20 @@ def plan(
     if problems := list(dict.fromkeys(planner.problems)):
         raise InputError("The recipe can't work.", problems) if len(problems) > 1 else InputError(problems[0])
     return planned
+
+
+def remarks_on_little(planned: Sequence[PlannedRun]) -> list[str]:
+    """Say which runs can hardly learn: those that train on less than one batch, or take a single optimizer step."""
+    remarks = []
+    for run in planned:
+        config, num_chosen = run.stand_in.config, run.stand_in.num_examples
+        batch_size = config.training.batch_size
+        if num_chosen is not None and num_chosen < batch_size:
+            noun = f"example{'s' * (num_chosen != 1)}"
+            remarks.append(f"{run.label}: trains on {num_chosen} {noun}, less than one batch of {batch_size}.")
+        if config.budget.max_steps == 1 and not run.stand_in.is_matched:
+            remarks.append(f"{run.label}: takes one optimizer step.")
+    return list(dict.fromkeys(remarks))
 
 
 def model_key(model: str, layers: int | None) -> str:

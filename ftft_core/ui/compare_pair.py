@@ -100,7 +100,7 @@ def summary_markup(pair: Pair, first: str, second: str, metric: str, colours: Th
     counts = pair.counts()
     won, lost = counts["won"], counts["lost"]
     p_value = mcnemar(won, lost)
-    seeds = "" if found.has_seed_noise else " (one seed on a side: seed noise is not in it)"
+    seeds = "" if found.has_seed_noise else " (the noise of a lone seed is not in it)"
     many = max(len(pair.first.seeds), len(pair.second.seeds)) > 1
     by_seeds = " in most seeds" if many else ""
     words = (
