@@ -113,8 +113,9 @@ def make_parts(results: Path) -> tuple[list[Part], dict[str, Any]]:
         for place, kept in enumerate(kept_suites(results)):
             workspace = Workspace(Path(folder) / str(place))
             suite = workspace.restore_results(kept)
-            parts.append(suite_part(workspace, suite))
-            found, reason = cases_of(workspace, suite)
+            with workspace.database.reading():  # held, since opening it for each question takes a third of the time
+                parts.append(suite_part(workspace, suite))
+                found, reason = cases_of(workspace, suite)
             cases += found
             skipped += [f"{suite}: {reason}"] if reason else []
     words = [count_probes(cases).words, *(f"Not counted: {each}." for each in skipped)]
