@@ -57,6 +57,22 @@ def app_decides_on_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PagesManager, "__init__", remember)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def databases_linger() -> Iterator[None]:
+    """Databases linger as in the app and in a command: opening one takes longer than most of what it is asked."""
+    from ftft_core.store.connection import Database
+
+    begin = Database.__init__
+
+    def begin_lingering(self: Database, path: Path) -> None:
+        begin(self, path)
+        self.linger()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "__init__", begin_lingering)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A randomly initialised BERT of 4 layers and width 32 with its tokenizer, as transformers saves it."""

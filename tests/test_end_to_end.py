@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import duckdb
 import pandas as pd
 import pytest
 
+from tests import stranger
 from tests.conftest import CommandLine
 
 
@@ -49,7 +49,7 @@ def test_from_a_suite_to_a_comparison(
     assert ftft_row["reference_layers"] == 2
 
     # The promised views hold what the commands said, for anyone who opens the file with DuckDB.
-    with duckdb.connect(tmp_path / "workspace" / "ftft.duckdb", read_only=True) as connection:
+    with stranger.opened(tmp_path / "workspace") as connection:
         runs = connection.execute("SELECT * FROM runs").df().set_index("method")
         stored = connection.execute("SELECT example_id FROM subset_examples JOIN subsets USING (subset)").fetchall()
         scores = connection.execute(

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pytest
 
 from ftft_core.errors import InputError, NotFoundError
 from ftft_core.workspace import Workspace
+from tests import stranger
 from tests.conftest import environment
 from tests.ui_workspace import NUM_TRAIN, make_workspace
 
@@ -37,7 +37,7 @@ def mark(workspace: Workspace, kind: str, value: str | None = None, ids: str = "
 
 def view(workspace: Workspace, query: str) -> list[tuple[object, ...]]:
     """Ask as a stranger who opens the file with DuckDB."""
-    with duckdb.connect(workspace.folder / "ftft.duckdb", read_only=True) as connection:
+    with stranger.opened(workspace.folder) as connection:
         return connection.execute(query).fetchall()
 
 

@@ -21,6 +21,7 @@ from ftft_core.selection import Recipe
 from ftft_core.store import connection as connection_module
 from ftft_core.store import migrations
 from ftft_core.workspace import Workspace
+from tests import stranger
 from tests.ui_workspace import NUM_EPOCHS, NUM_TRAIN, make_workspace, queue
 
 PROMISED = {
@@ -62,12 +63,12 @@ def model_of(workspace: Workspace) -> Path:
 
 def ask(workspace: Workspace, query: str) -> pd.DataFrame:
     """Ask as a stranger who opens the file with DuckDB."""
-    with duckdb.connect(workspace.folder / "ftft.duckdb", read_only=True) as connection:
+    with stranger.opened(workspace.folder) as connection:
         return connection.execute(query).df()
 
 
 def everything(workspace: Workspace) -> dict[str, list[str]]:
-    with duckdb.connect(workspace.folder / "ftft.duckdb", read_only=True) as connection:
+    with stranger.opened(workspace.folder) as connection:
         return {
             view: sorted(map(repr, connection.execute(f"SELECT * FROM {view}").fetchall()))
             for view in VIEWS

@@ -28,6 +28,11 @@ for number in range(30):
 """
 
 
+@pytest.fixture(autouse=True, scope="module")
+def databases_linger() -> None:
+    """No database lingers here unless its test says so."""
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "ftft.duckdb"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +19,7 @@ from ftft_core.store import migrations
 from ftft_core.store import subsets as subset_store
 from ftft_core.store import suites as suite_store
 from ftft_core.workspace import SubsetRecord, Workspace
+from tests import stranger
 from tests.ui_workspace import NUM_TRAIN, make_workspace
 
 
@@ -110,7 +110,7 @@ def test_a_removed_subset_is_listed_no_more_and_comes_back_whole(workspace: Work
     assert workspace.remove_subset("few") == few.subset
     assert "few" not in set(workspace.subsets("toy")["name"])
     assert few.subset not in set(workspace.subset_balance("toy")["subset"])
-    with duckdb.connect(workspace.folder / "ftft.duckdb", read_only=True) as connection:
+    with stranger.opened(workspace.folder) as connection:
         assert connection.execute("SELECT count(*) FROM subset_examples WHERE subset = ?", [few.subset]).fetchall() == [
             (0,)
         ]
