@@ -113,6 +113,15 @@ def test_a_recipe_that_cannot_be_says_why(tmp_path: Path, changes: dict[str, Any
         recipe_of(tmp_path, **changes)
 
 
+def test_seeds_that_cannot_be_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has 3 problems") as caught:
+        recipe_of(tmp_path, seeds=[0, "0", -1, 1.5])
+    said = str(caught.value)
+    for words in ("received -1; allowed is 0", "received 1.5; give whole numbers", "received a seed twice (0, 0, -1)"):
+        assert words in said
+    assert recipe_of(tmp_path, seeds=["3", 4.0]).seeds == (3, 4)
+
+
 def test_several_contradictions_are_told_together(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has 4 problems") as caught:
         recipe_of(tmp_path, max_steps=0, methods=["magic"], fraction=0, colour="red")

@@ -37,7 +37,7 @@ def test_contradictions_are_told_beside_what_is_wrong_in_one_field() -> None:
     for said in (
         "The budget needs exactly one of epochs and max_steps; received neither",
         "A reference_model is needed by ftft, but missing",
-        "seeds.0: received 'x'; it must be a whole number.",
+        "seeds: received 'x'; give whole numbers, several of them as a list such as [0, 1, 2]",
         "training.batch_size: received 0; it must be at least 1.",
         "training: main.learning_rate: received 2; it must be at most 1.",
         "training: reference.warmup_fraction: received 1; it must be below 1.",

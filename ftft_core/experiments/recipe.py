@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -270,19 +269,20 @@ class Recipe(Config):
 
     @pydantic.field_validator("seeds", mode="before")
     @classmethod
-    def _listed_seeds(cls, seeds: Any) -> Any:
-        # Pydantic would take "0-4" for -4.
-        strange = [each for each in _elements(seeds) if isinstance(each, str) and re.fullmatch(r"\s*\d+\s*-.*", each)]
-        said = [
-            f"received '{each}'; give whole numbers, several of them as a list such as [0, 1, 2]" for each in strange
-        ]
-        return _all_right(seeds, said)
-
-    @pydantic.field_validator("seeds")
-    @classmethod
-    def _usable_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        problems = [f"received {seed}; allowed is 0 to 2**32 - 1" for seed in seeds if not 0 <= seed < 2**32]
-        return _all_right(seeds, problems + _repeated(seeds, "seed"))
+    def _usable_seeds(cls, seeds: Any) -> Any:
+        numbers: list[int] = []
+        problems: list[str] = []
+        for each in _elements(seeds):
+            if (isinstance(each, str) and each.strip().isdecimal()) or (isinstance(each, float) and each.is_integer()):
+                each = int(each)
+            if not isinstance(each, int):
+                said = repr(each) if isinstance(each, str) else each
+                problems.append(f"received {said}; give whole numbers, several of them as a list such as [0, 1, 2]")
+            elif not isinstance(each, bool):  # told with the others that Python takes for numbers
+                numbers.append(each)
+                if not 0 <= each < 2**32:
+                    problems.append(f"received {each}; allowed is 0 to 2**32 - 1")
+        return _all_right(seeds, problems + _repeated(numbers, "seed"))
 
     @model_validator(mode="wrap")
     @classmethod
