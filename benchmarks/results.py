@@ -108,17 +108,20 @@ def make(given: argparse.Namespace) -> None:
 
 def make_parts(results: Path) -> tuple[list[Part], dict[str, Any]]:
     """Make the parts of all suites and of the probes, and the probes' cases as `probe.json` holds them."""
-    parts, cases, skipped = [], [], []
+    parts, rows, cases, skipped = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
         for place, kept in enumerate(kept_suites(results)):
             workspace = Workspace(Path(folder) / str(place))
             suite = workspace.restore_results(kept)
             with workspace.database.reading():  # held, since opening it for each question takes a third of the time
-                parts.append(suite_part(workspace, suite))
+                report = workspace.compare(suite)
+                parts.append(suite_part(workspace, report))
+                rows += summary_rows(report)
                 found, reason = cases_of(workspace, suite)
             cases += found
             skipped += [f"{suite}: {reason}"] if reason else []
     words = [count_probes(cases).words, *(f"Not counted: {each}." for each in skipped)]
+    parts.append(Part("summary", "All suites in one table", f"{table(SUMMARY_HEAD, rows)}\n\n{SUMMARY_WORDS}"))
     parts.append(Part("probes", "Early estimates of which references transfer", "\n\n".join(words)))
     return parts, {"cases": [vars(case) for case in cases], "skipped": skipped}
 
@@ -154,16 +157,68 @@ def number(value: float | None, digits: int, scale: float = 1.0) -> str:
     return MISSING if value is None or math.isnan(value) else f"{scale * value:.{digits}f}".replace("-", "−")
 
 
+# -- all suites --------------------------------------------------------------------------------------------------------
+
+SUMMARISED = ("ftft", "random", "erm_matched", "cartography")
+SUMMARY_HEAD = ("suite", "main model", "erm", *(f"{method} − erm" for method in SUMMARISED), "cost of ftft")
+SUMMARY_WORDS = (
+    "Accuracy out of distribution, mean of the splits, in percent; differences in points with their 95 % interval, and "
+    "the number of seeds in parentheses. Of several versions of a method the one with most seeds, then the cheapest. "
+    "Cost: FLOPs with the reference's, share of ERM's. †: has not learnt the task, so what it is right on out of "
+    "distribution means nothing."
+)
+
+
+def summary_rows(report: ComparisonReport) -> Iterator[list[str]]:
+    """Give a row for each main model: plain fine-tuning, what others differ from it by, and what ftft costs."""
+    for model, layers in main_models(report):
+        own = report.of_main_model(model, layers)
+        averages = own.comparison.averages
+        mine = averages["column"].isin([column.column for column in own.columns if column.runs])
+        chosen = averages[mine & (averages["role"] == "out_of_distribution") & (averages["metric"] == METRIC)]
+        best = {
+            method: version_for_summary(to_records(chosen[chosen["method"] == method])) for method in chosen["method"]
+        }
+        if own.comparison.baseline != "erm" or best.get("erm") is None:
+            continue
+        cells = [difference_cell(best.get(method), own.comparison.unlearnt) for method in SUMMARISED]
+        erm = f"{number(best['erm']['mean'], 1, 100)} ({best['erm']['num_seeds']})"
+        cost = number((best.get("ftft") or {}).get("cost_share"), 2)
+        yield [report.suite, f"{short_model(model)}, {layers} layers", erm, *cells, cost]
+
+
+def version_for_summary(versions: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of the versions of a method that with most seeds, then the cheapest."""
+    known = [row for row in versions if row["mean"] is not None]
+    return min(known, key=lambda row: (-row["num_seeds"], row["cost_share"] or math.inf), default=None)
+
+
+def difference_cell(row: dict[str, Any] | None, unlearnt: Mapping[str, str]) -> str:
+    if row is None or row["delta"] is None:
+        return MISSING
+    delta, low, high = (points(row[name]) for name in ("delta", "delta_low", "delta_high"))
+    mark = " †" if unlearnt.get(str(row["column"])) else ""
+    return f"{delta} [{low}, {high}] ({row['num_seeds']}){mark}"
+
+
+def points(difference: float) -> str:
+    value = round(100 * difference, 1)
+    return f"{value:+.1f}".replace("-", "−") if value else "0.0"
+
+
+def main_models(report: ComparisonReport) -> list[tuple[str, int]]:
+    return list(dict.fromkeys((column.key.model, column.key.num_layers) for column in report.columns))
+
+
 # -- one suite ---------------------------------------------------------------------------------------------------------
 
 
-def suite_part(workspace: Workspace, suite: str) -> Part:
+def suite_part(workspace: Workspace, report: ComparisonReport) -> Part:
     """Make the part of a suite: for each main model its comparison, costs, curves and transfer."""
-    report = workspace.compare(suite)
+    suite = report.suite
     part = Part(f"results of {suite}", f"The suite {suite}", "")
     blocks = [what_was_run(workspace, suite)]
-    models = list(dict.fromkeys((column.key.model, column.key.num_layers) for column in report.columns))
-    for model, layers in models:
+    for model, layers in main_models(report):
         name = f"{short_model(model)}, {layers} layers"
         own = report.of_main_model(model, layers)
         stem = re.sub(r"[^a-z0-9]+", "-", f"results-{suite}-{short_model(model)}-{layers}l".lower())

@@ -73,6 +73,21 @@ def test_maps_of_references_are_held_against_the_main_model(made: Any) -> None:
     assert "0.20 is chance" in part.text
 
 
+def test_one_table_has_a_row_for_each_main_model_with_the_numbers_of_its_suite(made: Any) -> None:
+    texts = {part.name: part.text for part in made[0]}
+    rows = [line.strip("| ").split(" | ") for line in texts["summary"].splitlines() if line.startswith("| ")]
+    suites = {row[0]: row for row in rows[1:]}
+    assert list(suites) == [SUITE]  # of the other there are maps alone
+    assert rows[0][2:4] == ["erm", "ftft − erm"]
+    model, erm, ftft, *others, cost = suites[SUITE][1:]
+    assert model == "mini-lm, 6 layers"
+    assert erm.endswith(" (3)")
+    difference, num_seeds = ftft.rsplit(" ", 1)
+    assert num_seeds == "(2)"
+    assert f"({difference})" in texts[f"results of {SUITE}"]
+    assert (others, cost) == (["–"] * 3, "0.47")
+
+
 def test_estimates_are_counted(made: Any) -> None:
     parts, cases = made
     assert {case["reference"] for case in cases["cases"]} >= {SMALL}
