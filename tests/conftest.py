@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import random
@@ -21,6 +22,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # DuckDB's bindings print a hundred lines on leaks when a process ends some thread of which still runs, as those of
+    # pages do. What tests have to say is with the main process by then.
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 LONGEST = (
     *("browser/test_data_map_selecting.py", "browser/test_data_map_examples.py", "browser/test_experiment.py"),
