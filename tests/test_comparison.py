@@ -396,3 +396,25 @@ def test_a_method_that_always_says_one_label_is_told_not_to_have_learnt():
     concluded = conclude(comparison)
     assert "lies wholly on the better side" in concluded
     assert concluded.endswith(said)
+
+
+def test_seeds_that_have_not_learnt_are_told_where_the_mean_hides_them():
+    splits = (ComparedSplit("dev", "dev"), ComparedSplit("far", "out_of_distribution"))
+    gold = {"dev": np.array(["yes"] * 20 + ["no"] * 30), "far": np.array(["yes"] * 30 + ["no"] * 5)}
+
+    def trained(method, seed, num_right_on_dev):
+        right = {"dev": np.arange(50) < num_right_on_dev, "far": noisy(0.5, 5, size=35)}
+        given = {name: predictions(each, gold=gold[name]) for name, each in right.items()}
+        return run(method, seed, given, **({"fraction": 0.33} if method == "ftft" else {}))
+
+    erm = [trained("erm", seed, 45) for seed in range(3)]
+    # Always saying "no" is right on 30 of 50: as many is not learnt, one more is.
+    ftft = [trained("ftft", 0, 30), trained("ftft", 1, 31), trained("ftft", 2, 48)]
+    comparison = compare_runs([*erm, *ftft], splits, LABELS)
+    assert comparison.unlearnt == {}
+    (said,) = comparison.partly_unlearnt.values()
+    assert said.startswith("ftft (")
+    assert "has not learnt the task with 1 of its 3 seeds (0), which are right on no more of dev than always" in said
+    assert "saying 'no' is (60.0 %)" in said
+    assert said in comparison.notes
+    assert conclude(comparison).endswith(said)

@@ -18,7 +18,7 @@ from ftft_core.comparison.compare import ROW_COLUMNS, Comparison, compare_runs, 
 from ftft_core.comparison.costs import cost_table, pareto_front
 from ftft_core.comparison.probing import Estimate, ProbeCounts, count_probes, estimate, probe_map, read_counts
 from ftft_core.comparison.runs import ComparedSplit, MethodKey, RunResult, SplitPredictions, group_runs
-from ftft_core.comparison.tables import conclude, method_names, to_latex, to_markdown
+from ftft_core.comparison.tables import conclude, difference_words, method_names, to_latex, to_markdown
 from ftft_core.comparison.transfer import (
     CORRELATED_SCORES,
     SCORE_ENDS,
@@ -55,6 +55,7 @@ __all__ = [
     "cost_table",
     "count_probes",
     "difference",
+    "difference_words",
     "easy_share",
     "estimate",
     "find_candidates",

@@ -91,6 +91,9 @@ class Comparison:
     unlearnt: Mapping[str, str] = field(default_factory=dict)
     """Column -> one sentence, of methods that are right on dev no more often than one label always would be."""
 
+    partly_unlearnt: Mapping[str, str] = field(default_factory=dict)
+    """The same of methods that are so with some of their seeds, and not in the mean."""
+
     @property
     def cost_base(self) -> str:
         """The method whose cost is 100 %: erm where there is a run of it, else the baseline."""
@@ -173,8 +176,13 @@ def compare_runs(
                 averages.append(_row(method, where, seed_scores(method, names, metric, scores), found, share))
                 # The mean over one split is that split, which was tested already.
                 marks_of_averages.append(_mark(method, its_baseline, where, found, is_new=len(names) > 1))
-    unlearnt = unlearnt_methods(methods, splits, scores)
-    notes += [*unlearnt.values(), *notes_on_seeds(methods, baselines), *notes_on_labels(methods, splits)]
+    unlearnt, partly_unlearnt = unlearnt_methods(methods, splits, scores)
+    notes += [
+        *unlearnt.values(),
+        *partly_unlearnt.values(),
+        *notes_on_seeds(methods, baselines),
+        *notes_on_labels(methods, splits),
+    ]
     marked = _holm_per_metric(marks, num_resamples, notes)
     marked_averages = _holm_per_metric(marks_of_averages, num_resamples, notes)
     groups = group_scores(methods, splits, labels, metrics, scores)
@@ -189,6 +197,7 @@ def compare_runs(
         _seed_frame(methods, splits, metrics, scores),
         num_resamples,
         unlearnt,
+        partly_unlearnt,
     )
 
 

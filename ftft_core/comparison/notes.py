@@ -74,30 +74,44 @@ def notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns
     return notes
 
 
-def unlearnt_methods(methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit], scores: Scores) -> dict[str, str]:
+def unlearnt_methods(
+    methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit], scores: Scores
+) -> tuple[dict[str, str], dict[str, str]]:
     """Say of which methods scores mean nothing, since they have not learnt the task: one label may be right often
     enough on a test split to look robust.
+
+    :return: column -> one sentence, of methods that have not learnt it in the mean over their seeds; and of others that
+        have not learnt it with some seeds, which their means hold.
     """
-    found = {}
+    in_the_mean, with_some_seeds = {}, {}
     for split in splits:
         for method in methods if split.role == "dev" else ():
-            accuracies = [
-                scores[run.run_id, split.name, "accuracy"][0]
+            of_seed = {
+                run.seed: scores[run.run_id, split.name, "accuracy"][0]
                 for run in method.runs
                 if (run.run_id, split.name, "accuracy") in scores
-            ]
-            if not accuracies:
+            }
+            if not of_seed:
                 continue
             gold = next(run.predictions[split.name].labels for run in method.runs if split.name in run.predictions)
             shares = pd.Series(gold, dtype=object).value_counts(normalize=True)
-            own, of_one_label = float(np.mean(accuracies)), float(shares.iloc[0])
-            if len(shares) > 1 and own <= of_one_label:
-                found[method.column] = (
+            own, of_one_label = float(np.mean([*of_seed.values()])), float(shares.iloc[0])
+            if len(shares) < 2:
+                continue
+            weak = {seed for seed, accuracy in of_seed.items() if accuracy <= of_one_label}
+            if own <= of_one_label:
+                in_the_mean[method.column] = (
                     f"{describe(method.key)} has not learnt the task: it is right on {100 * own:.1f} % of "
                     f"{split.name}, where always saying '{shares.index[0]}' is on {100 * of_one_label:.1f} %. Its "
                     "scores elsewhere say how often the label that it prefers is right there."
                 )
-    return found
+            elif weak:
+                with_some_seeds[method.column] = (
+                    f"{describe(method.key)} has not learnt the task with {len(weak)} of its {len(of_seed)} seeds "
+                    f"({_numbers(weak)}), which are right on no more of {split.name} than always saying "
+                    f"'{shares.index[0]}' is ({100 * of_one_label:.1f} %). Its means hold them."
+                )
+    return in_the_mean, with_some_seeds
 
 
 def notes_on_labels(methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit]) -> list[str]:

@@ -148,7 +148,7 @@ def conclude(
         f"difference {_points(low)} to {_points(high)} points, {seeds})."
         + _reading(low, high, metric, is_corrected_away=best.get("p_holm") is not None and not best["marked"])
         + _said_in_distribution(comparison, best, roles[0], metric)
-        + "".join(f" {said}" for said in [comparison.unlearnt.get(str(best.get("column")))] if said)
+        + _said_of_learning(comparison, str(best.get("column")))
     )
 
 
@@ -164,6 +164,12 @@ def _said_in_distribution(comparison: Comparison, best: Mapping[str, Any], role:
         f" In distribution it is {100 * row['mean']:.1f} against {100 * (row['mean'] - row['delta']):.1f} "
         f"({_points(row['delta'])}, interval {_points(row['delta_low'])} to {_points(row['delta_high'])})."
     )
+
+
+def _said_of_learning(comparison: Comparison, column: str) -> str:
+    """Say where a version has not learnt the task, in the mean or with some seeds; nothing where it has."""
+    said = comparison.unlearnt.get(column) or comparison.partly_unlearnt.get(column)
+    return f" {said}" if said else ""
 
 
 def _spoken_of(methods: Sequence[str], baseline: str) -> str:
@@ -256,8 +262,12 @@ def _cell(row: Mapping[str, Any] | None, baseline: str) -> str:
         text += f" ± {100 * row['std']:.1f}"
     if row["delta"] is None or row["method"] == baseline:
         return text
-    difference = f"{_points(row['delta'])} [{_points(row['delta_low'])}, {_points(row['delta_high'])}]"
-    return f"{text} ({difference}){'*' if row['marked'] else ''}"
+    return f"{text} ({difference_words(row)}){'*' if row['marked'] else ''}"
+
+
+def difference_words(row: Mapping[str, Any]) -> str:
+    """Write the difference of a row that has one, with its interval, in points: "−3.6 [−8.0, +0.9]"."""
+    return f"{_points(row['delta'])} [{_points(row['delta_low'])}, {_points(row['delta_high'])}]"
 
 
 def _seed_counts(rows: Sequence[Mapping[str, Any]]) -> str:
