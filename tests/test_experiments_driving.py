@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ftft_core import cli as command_line
 from ftft_core import experiments
@@ -342,5 +344,10 @@ def test_the_command_line_lists_experiments_and_says_their_price(
     assert record.recipe_of(ask("experiments", "recipe", folder.experiment)) == only(workspace).recipe
     dry = json.loads(ask("experiment", folder.recipe_file, "--dry-run", "--json"))
     assert (dry["num_runs"], dry["num_missing"]) == (3, 0)
+    assert dry["remarks"] == []
+    little = folder.recipe_file.with_name("little.yaml")
+    little.write_text(yaml.safe_dump({**yaml.safe_load(folder.recipe_file.read_text()), "fraction": 0.01}))
+    (remark,) = json.loads(ask("experiment", little, "--dry-run", "--json"))["remarks"]
+    assert re.search(r"^ftft, .*: trains on \d examples?, less than one batch of ", remark)
     assert ask("experiment", folder.recipe_file, "--dry-run").startswith("3 runs, 3 of them finished already, 0 to do.")
     assert "is under way" not in ask("experiments", "list")

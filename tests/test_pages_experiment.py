@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from ftft_core import experiments
 from ftft_core.config import parse
-from ftft_core.experiments import Recipe, mapping_of, record
+from ftft_core.experiments import ExperimentPlan, Recipe, mapping_of, record
+from ftft_core.ui.experiment_markup import cost_markup
 from ftft_core.ui.experiment_words import DEFAULTS, form_of, hidden_words, read_form, share_words
 from ftft_core.workspace import Workspace
 from tests.test_pages_fine_tune import written
@@ -235,3 +236,9 @@ def test_an_empty_form_says_what_is_missing():
     assert [problem.partition(":")[0] for problem in problems] == ["Main model", "Methods", "Fractions"]
     assert [share_words(1 / 3), share_words(0.33), share_words(1.0)] == ["1/3", "0.33", "1"]
     assert float(share_words(2 / 3)) == 2 / 3
+
+
+def test_remarks_that_begin_alike_are_all_told() -> None:
+    remarks = tuple(f"ftft, minilm 4 layers, 0.1 %: {said}" for said in ("trains on 3 examples.", "takes one step."))
+    markup = cost_markup(ExperimentPlan((), remarks, (), ()), None)
+    assert [remark in markup for remark in remarks] == [True, True]

@@ -136,7 +136,8 @@ def _print_plan(settings: Settings, plan: ExperimentPlan) -> None:
         facts = {"num_runs": len(plan.runs), "num_finished": plan.num_finished, "num_missing": plan.num_missing}
         methods = [asdict(cost) for cost in plan.methods]
         costs_left = {"flops": plan.flops, "seconds": plan.seconds, "erm_flops": plan.erm_flops}
-        print_json({**facts, **costs_left, "words": plan.words, "methods": methods, "runs": runs})
+        said = {"words": plan.words, "remarks": plan.remarks}
+        print_json({**facts, **costs_left, **said, "methods": methods, "runs": runs})
         return
     print_text(f"{plan.words}.")
     print_table(costs, list(costs[0]))

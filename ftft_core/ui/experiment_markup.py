@@ -62,7 +62,7 @@ def cost_markup(plan: ExperimentPlan, doing: str | None) -> str:
     """
     quiet = [f"Measuring on this machine: {doing}"] if doing else []
     quiet += [plan.measuring_failed] if plan.measuring_failed else []
-    quiet += {remark[:30]: remark for remark in plan.remarks}.values()  # what a warm-up remarks, another one does too
+    quiet += plan.remarks
     under = "".join(f'<div class="ftft-quiet ftft-remark">{html.escape(words)}</div>' for words in quiet)
     said = re.sub(r"(?<=\d) (?=[A-Za-z%])", NO_BREAK, plan.words)
     return f'<div class="ftft-cost"><div>{html.escape(said)}</div>{under}</div>'

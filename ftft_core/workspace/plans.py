@@ -327,12 +327,13 @@ def _remarks(looked: Sequence[_Looked]) -> list[str]:
                 f"Model '{run.config.model}' brings a head for {', '.join(own)}; it is replaced by a new one for "
                 f"{', '.join(run.suite['labels'])}."
             )
-        numbers = {} if run.warm_up is None else run.warm_up.numbers
-        if numbers and numbers["load_average"] > numbers["num_cores"] + 0.5:
-            remarks.append(
-                f"The warm-up ran while the machine was busy (load {numbers['load_average']:.1f} on "
-                f"{numbers['num_cores']} cores): alone, the runs will be faster."
-            )
+    measured = [run.warm_up.numbers for run in looked if run.warm_up is not None and run.warm_up.numbers]
+    busiest = max(measured, key=lambda numbers: numbers["load_average"], default=None)
+    if busiest is not None and busiest["load_average"] > busiest["num_cores"] + 0.5:
+        remarks.append(
+            f"The warm-up ran while the machine was busy (load {busiest['load_average']:.1f} on "
+            f"{busiest['num_cores']} cores): alone, the runs will be faster."
+        )
     return list(dict.fromkeys(remarks))
 
 
