@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import re
 import shutil
 import sys
@@ -29,7 +28,9 @@ from urllib.parse import unquote
 
 import pandas as pd
 import plotly
+from overview import main_models, seeds_table, summary, summary_rows
 from probe import cases_of
+from wording import number, table
 
 from ftft_core.comparison import conclude, count_probes, to_records
 from ftft_core.comparison.runs import short_model
@@ -48,7 +49,6 @@ MOST_CURVES = 8
 """Lines that one chart can hold."""
 
 WIDTH, HEIGHT = 760, 420
-MISSING = "–"
 
 
 @dataclass
@@ -116,12 +116,12 @@ def make_parts(results: Path) -> tuple[list[Part], dict[str, Any]]:
             with workspace.database.reading():  # held, since opening it for each question takes a third of the time
                 report = workspace.compare(suite)
                 parts.append(suite_part(workspace, report))
-                rows += summary_rows(report)
+                rows += summary_rows(report, METRIC)
                 found, reason = cases_of(workspace, suite)
             cases += found
             skipped += [f"{suite}: {reason}"] if reason else []
     words = [count_probes(cases).words, *(f"Not counted: {each}." for each in skipped)]
-    parts.append(Part("summary", "All suites in one table", f"{table(SUMMARY_HEAD, rows)}\n\n{SUMMARY_WORDS}"))
+    parts.append(Part("summary", "All suites in one table", summary(rows)))
     parts.append(Part("probes", "Early estimates of which references transfer", "\n\n".join(words)))
     return parts, {"cases": [vars(case) for case in cases], "skipped": skipped}
 
@@ -145,69 +145,6 @@ def with_parts(document: str, parts: Sequence[Part]) -> str:
         else:
             document = f"{document.rstrip()}\n\n## {part.heading}\n\n{body}\n".lstrip()
     return document
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table of Markdown; the first column holds words."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
-    return "\n".join([lines[0], "|---|" + "---:|" * (len(head) - 1), *lines[1:]])
-
-
-def number(value: float | None, digits: int, scale: float = 1.0) -> str:
-    return MISSING if value is None or math.isnan(value) else f"{scale * value:.{digits}f}".replace("-", "−")
-
-
-# -- all suites --------------------------------------------------------------------------------------------------------
-
-SUMMARISED = ("ftft", "random", "erm_matched", "cartography")
-SUMMARY_HEAD = ("suite", "main model", "erm", *(f"{method} − erm" for method in SUMMARISED), "cost of ftft")
-SUMMARY_WORDS = (
-    "Accuracy out of distribution, mean of the splits, in percent; differences in points with their 95 % interval, and "
-    "the number of seeds in parentheses. Of several versions of a method the one with most seeds, then the cheapest. "
-    "Cost: FLOPs with the reference's, share of ERM's. †: has not learnt the task, so what it is right on out of "
-    "distribution means nothing."
-)
-
-
-def summary_rows(report: ComparisonReport) -> Iterator[list[str]]:
-    """Give a row for each main model: plain fine-tuning, what others differ from it by, and what ftft costs."""
-    for model, layers in main_models(report):
-        own = report.of_main_model(model, layers)
-        averages = own.comparison.averages
-        mine = averages["column"].isin([column.column for column in own.columns if column.runs])
-        chosen = averages[mine & (averages["role"] == "out_of_distribution") & (averages["metric"] == METRIC)]
-        best = {
-            method: version_for_summary(to_records(chosen[chosen["method"] == method])) for method in chosen["method"]
-        }
-        if own.comparison.baseline != "erm" or best.get("erm") is None:
-            continue
-        cells = [difference_cell(best.get(method), own.comparison.unlearnt) for method in SUMMARISED]
-        erm = f"{number(best['erm']['mean'], 1, 100)} ({best['erm']['num_seeds']})"
-        cost = number((best.get("ftft") or {}).get("cost_share"), 2)
-        yield [report.suite, f"{short_model(model)}, {layers} layers", erm, *cells, cost]
-
-
-def version_for_summary(versions: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Of the versions of a method that with most seeds, then the cheapest."""
-    known = [row for row in versions if row["mean"] is not None]
-    return min(known, key=lambda row: (-row["num_seeds"], row["cost_share"] or math.inf), default=None)
-
-
-def difference_cell(row: dict[str, Any] | None, unlearnt: Mapping[str, str]) -> str:
-    if row is None or row["delta"] is None:
-        return MISSING
-    delta, low, high = (points(row[name]) for name in ("delta", "delta_low", "delta_high"))
-    mark = " †" if unlearnt.get(str(row["column"])) else ""
-    return f"{delta} [{low}, {high}] ({row['num_seeds']}){mark}"
-
-
-def points(difference: float) -> str:
-    value = round(100 * difference, 1)
-    return f"{value:+.1f}".replace("-", "−") if value else "0.0"
-
-
-def main_models(report: ComparisonReport) -> list[tuple[str, int]]:
-    return list(dict.fromkeys((column.key.model, column.key.num_layers) for column in report.columns))
 
 
 # -- one suite ---------------------------------------------------------------------------------------------------------
@@ -253,6 +190,7 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[str]:
             yield f"{head}.\n{body}"
         else:
             yield f"<details><summary>{title}</summary>\n\n{head}.\n{body}\n\n</details>"
+    yield from seeds_table(report, METRIC)
     few = [f"{column.name} ({column.num_seeds})" for column in report.few_seeds()]
     if few:
         yield f"**Fewer than three seeds**, so their spread is hardly known: {', '.join(few)}."

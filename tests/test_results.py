@@ -88,6 +88,18 @@ def test_one_table_has_a_row_for_each_main_model_with_the_numbers_of_its_suite(m
     assert (others, cost) == (["–"] * 3, "0.47")
 
 
+def test_every_seed_is_there_and_its_mean_is_that_of_the_method(made: Any) -> None:
+    text = next(part.text for part in made[0] if part.name == f"results of {SUITE}")
+    erm = next(line for line in text.splitlines() if line.startswith("| erm | out |"))
+    ftft = next(line for line in text.splitlines() if line.startswith("| ftft | out |"))
+    assert ftft.endswith(" – |")  # it has no third seed
+    seeds = [float(cell) for cell in erm.strip("| ").split(" | ")[2:]]
+    assert len(seeds) == 3
+    summary = next(part.text for part in made[0] if part.name == "summary")
+    mean = float(summary.split("mini-lm, 6 layers | ")[1].split(" (3)")[0])
+    assert abs(sum(seeds) / 3 - mean) < 0.1  # each is rounded to 0.1
+
+
 def test_estimates_are_counted(made: Any) -> None:
     parts, cases = made
     assert {case["reference"] for case in cases["cases"]} >= {SMALL}

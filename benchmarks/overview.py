@@ -1,0 +1,92 @@
+"""What docs/results.md says of all suites in one table, and of every seed; `results.py` puts it there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from wording import MISSING, number, table
+
+from ftft_core.comparison import Comparison, difference_words, to_records
+from ftft_core.comparison.runs import short_model
+from ftft_core.comparison.tables import METRIC_TITLES
+from ftft_core.workspace import ComparisonReport
+
+SUMMARISED = ("ftft", "random", "erm_matched", "cartography")
+HEAD = ("suite", "main model", "erm", *(f"{method} − erm" for method in SUMMARISED), "cost of ftft")
+WORDS = (
+    "Accuracy out of distribution, mean of the splits, in percent; differences in points with their 95 % interval, and "
+    "the number of seeds in parentheses. Of several versions of a method the one with most seeds, then the cheapest. "
+    "Cost: FLOPs with the reference's, share of ERM's."
+)
+NOT_LEARNT = (
+    "†: has not learnt the task, in the mean or with some of its seeds, so that its mean out of "
+    "distribution says little."
+)
+
+
+def summary(rows: Sequence[Sequence[str]]) -> str:
+    """Write the table of all suites, and what its marks mean."""
+    words = f"{WORDS} {NOT_LEARNT}" if any("†" in cell for row in rows for cell in row) else WORDS
+    return f"{table(HEAD, rows)}\n\n{words}"
+
+
+def summary_rows(report: ComparisonReport, metric: str) -> Iterator[list[str]]:
+    """Give a row for each main model: plain fine-tuning, what others differ from it by, and what ftft costs."""
+    comparison = report.comparison
+    averages = comparison.averages
+    averages = averages[(averages["role"] == "out_of_distribution") & (averages["metric"] == metric)]
+    for model, layers in main_models(report):
+        own = {column.column for column in report.of_main_model(model, layers).columns}
+        chosen = to_records(averages[averages["column"].isin(own)])
+        erm = version_for_summary(chosen, "erm")
+        if comparison.baseline != "erm" or erm is None:
+            continue
+        versions = [version_for_summary(chosen, method) for method in SUMMARISED]
+        ftft = versions[0]
+        yield [
+            report.suite,
+            f"{short_model(model)}, {layers} layers",
+            f"{number(erm['mean'], 1, 100)} ({erm['num_seeds']})",
+            *(difference_cell(version, comparison) for version in versions),
+            number(None if ftft is None else ftft["cost_share"], 2),
+        ]
+
+
+def version_for_summary(rows: Sequence[dict[str, Any]], method: str) -> dict[str, Any] | None:
+    """Of the versions of a method that with most seeds, then the cheapest."""
+    known = [row for row in rows if row["method"] == method and row["mean"] is not None]
+    return min(known, key=lambda row: (-row["num_seeds"], row["cost_share"] or math.inf), default=None)
+
+
+def difference_cell(row: dict[str, Any] | None, comparison: Comparison) -> str:
+    """Write a difference to ERM, its seeds, and the mark of what has not learnt the task."""
+    if row is None or row["delta"] is None:
+        return MISSING
+    is_learnt = row["column"] not in comparison.unlearnt and row["column"] not in comparison.partly_unlearnt
+    return f"{difference_words(row)} ({row['num_seeds']}){'' if is_learnt else ' †'}"
+
+
+def seeds_table(report: ComparisonReport, metric: str) -> Iterator[str]:
+    """Give the means of every seed: on dev, in distribution and out of it, so that one sees what seeds do."""
+    scores = report.comparison.seeds
+    names = {column.column: column.name for column in report.columns}
+    scores = scores[(scores["metric"] == metric) & scores["column"].isin([*names])]
+    if scores.empty:
+        return
+    means = scores.groupby(["column", "role", "seed"])["value"].mean()
+    seeds = sorted(scores["seed"].unique())
+    rows = [
+        [names[column], title, *(number(means.get((column, role, seed)), 1, 100) for seed in seeds)]
+        for column in names
+        for role, title in (("dev", "development"), ("in_distribution", "in"), ("out_of_distribution", "out"))
+        if (column, role) in means.index.droplevel("seed")
+    ]
+    head = ["method", "distribution", *(f"seed {seed}" for seed in seeds)]
+    yield f"<details><summary>{METRIC_TITLES[metric]} by seed</summary>\n\n{table(head, rows)}\n\n</details>"
+
+
+def main_models(report: ComparisonReport) -> list[tuple[str, int]]:
+    """Give the main models that were compared, in the order of their columns."""
+    return list(dict.fromkeys((column.key.model, column.key.num_layers) for column in report.columns))
