@@ -109,7 +109,7 @@ def unlearnt_methods(
                 with_some_seeds[method.column] = (
                     f"{describe(method.key)} has not learnt the task with {len(weak)} of its {len(of_seed)} seeds "
                     f"({_numbers(weak)}), which are right on no more of {split.name} than always saying "
-                    f"'{shares.index[0]}' is ({100 * of_one_label:.1f} %). Its means hold them."
+                    f"'{shares.index[0]}' is ({100 * of_one_label:.1f} %). Its means include them."
                 )
     return in_the_mean, with_some_seeds
 
