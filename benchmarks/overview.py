@@ -1,11 +1,12 @@
-"""What docs/results.md says of all suites in one table, and of every seed; `results.py` puts it there."""
+"""Tables of docs/results.md over suites: all in one, every seed, and what was tried; `results.py` puts them there."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from wording import MISSING, number, table
 
 from ftft_core.comparison import Comparison, difference_words, to_records
@@ -85,6 +86,36 @@ def seeds_table(report: ComparisonReport, metric: str) -> Iterator[str]:
     ]
     head = ["method", "distribution", *(f"seed {seed}" for seed in seeds)]
     yield f"<details><summary>{METRIC_TITLES[metric]} by seed</summary>\n\n{table(head, rows)}\n\n</details>"
+
+
+def tuning_table(kept: Mapping[str, Any]) -> str:
+    """Write what `tuning.py --keep` kept: variants by their mean difference to plain fine-tuning over the suites.
+
+    :param kept: suite -> `seeds` and `rows`, one for each variant; a variant that one suite lacks stands there with a
+        dash and is placed by the others.
+    """
+    by_suite = {suite: {row["variant"]: row for row in each["rows"]} for suite, each in kept.items()}
+    variants = dict.fromkeys(name for rows in by_suite.values() for name in rows)
+
+    def difference(name: str) -> float:
+        found = [rows for rows in by_suite.values() if name in rows]
+        return float(np.mean([rows[name]["dev_accuracy"] - rows["erm"]["dev_accuracy"] for rows in found]))
+
+    def cells(name: str) -> Iterator[str]:
+        found = [rows[name] for rows in by_suite.values() if name in rows]
+        yield name
+        yield number(float(np.mean([row["cost_share"] for row in found])), 2)
+        for rows in by_suite.values():
+            if name in rows:
+                seeds = ", ".join(number(score, 1, 100) for score in rows[name]["by_seed"])
+                yield f"{number(rows[name]['dev_accuracy'], 1, 100)} ({seeds})"
+            else:
+                yield MISSING
+        yield f"{difference(name):+.1%}".rstrip("%").replace("-", "−")
+
+    head = ["variant", "cost, share of erm", *by_suite, "mean difference to erm"]
+    ordered = sorted(variants, key=lambda name: -difference(name))
+    return table(head, [[*cells(name)] for name in ordered])
 
 
 def main_models(report: ComparisonReport) -> list[tuple[str, int]]:

@@ -28,7 +28,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import plotly
-from overview import main_models, seeds_table, summary, summary_rows
+from overview import main_models, seeds_table, summary, summary_rows, tuning_table
 from probe import cases_of
 from wording import number, table
 
@@ -122,6 +122,9 @@ def make_parts(results: Path) -> tuple[list[Part], dict[str, Any]]:
             skipped += [f"{suite}: {reason}"] if reason else []
     words = [count_probes(cases).words, *(f"Not counted: {each}." for each in skipped)]
     parts.append(Part("summary", "All suites in one table", summary(rows)))
+    tuned = results / "tuning.json"
+    if tuned.exists():
+        parts.append(Part("tuning", "What was tried", tuning_table(json.loads(tuned.read_text(encoding="utf-8")))))
     parts.append(Part("probes", "Early estimates of which references transfer", "\n\n".join(words)))
     return parts, {"cases": [vars(case) for case in cases], "skipped": skipped}
 

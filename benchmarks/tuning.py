@@ -1,12 +1,16 @@
 """What a cheaper or better selection could look like: variants of ftft, judged on the development set alone.
 
-`python benchmarks/tuning.py WORKSPACE RECIPE [--seeds 0 1] [--variants NAME ...]` takes the suite, the models, the
-budget and the settings of a recipe (of its references the one with most layers), trains plain fine-tuning, a random
-subset and ftft as it stands there, and then the variants below from the same references' maps. Prints one JSON row for
-each: accuracy on dev, mean and standard deviation over the seeds, and the cost with the reference's, as a share of
-plain fine-tuning. What the runs do on test splits is not looked at. Goes on where it was in the same workspace, and
-takes the recipe's own runs where they are. Each variant is a column of the comparison page, and keep_results.py would
-keep it: take a copy of the workspace, or one of its own.
+    python benchmarks/tuning.py WORKSPACE RECIPE [--seeds 0 1] [--variants NAME ...] [--keep docs/results/tuning.json]
+    python benchmarks/tuning.py WORKSPACE RECIPE --confirm NAME [--seeds 0 1 2 3 4]
+
+Takes the suite, the models, the budget and the settings of a recipe (of its references the one with most layers). The
+workspace must have the suite; the trainings are on a copy of it, `SUITE-dev`, that has no test split, so that nothing
+which is tuned here can have looked at one. Trains plain fine-tuning, plain fine-tuning at the cost of ftft, a random
+subset and ftft as it stands there, and then the variants below from the same references' maps. Prints one row for each:
+accuracy on dev, mean and standard deviation over the seeds, and the cost with the reference's, as a share of plain
+fine-tuning. Goes on where it was in the same workspace. --keep also puts the rows where `make results` finds them.
+
+--confirm trains one variant on the recipe's suite itself, beside the recipe's own runs: a column of the comparison.
 """
 
 from __future__ import annotations
@@ -23,10 +27,11 @@ import numpy as np
 from ftft_core.comparison import RunResult
 from ftft_core.config import BudgetConfig, RunConfig
 from ftft_core.errors import InputError
-from ftft_core.experiments import PlannedRun, Recipe, plan_experiment, prepare_demo, read_recipe, run_experiment
+from ftft_core.experiments import PlannedRun, Recipe, plan_experiment, read_recipe, run_experiment
 from ftft_core.experiments.planning import StandIn
 from ftft_core.selection import Recipe as SubsetRecipe
 from ftft_core.selection.conditions import TopCondition
+from ftft_core.suites import DEV, TRAIN, Suite, read_suite
 from ftft_core.workspace import Workspace
 
 NUM_AVERAGED = 2
@@ -97,52 +102,98 @@ VARIANTS = {
 """What is tried, beside the ambiguous third for a third of the steps."""
 
 
+BASELINES = ("erm", "erm_matched", "random", "ftft")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path, metavar="WORKSPACE")
     parser.add_argument("recipe", type=Path, metavar="RECIPE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="a JSON file that holds the rows of every suite")
+    parser.add_argument("--confirm", choices=list(VARIANTS), metavar="NAME", help="train this one on the suite itself")
     given = parser.parse_args()
     try:
-        asked = read_recipe(given.recipe)
+        recipe = base_recipe(read_recipe(given.recipe), given.seeds)
+        names = [given.confirm] if given.confirm else given.variants
+        averages = [name for name in names if "averaged" in name]
+        if averages and len(given.seeds) < NUM_AVERAGED:
+            raise InputError(f"{averages[0]!r} averages the maps of {NUM_AVERAGED} seeds; give as many with --seeds.")
+        workspace = Workspace(given.workspace)
+        if given.confirm:
+            train(workspace, recipe, names)
+            print(f"{given.confirm} is trained; `ftft compare --suite {recipe.suite}` shows it.")
+            return
+        rows = tune(workspace, recipe, names)
     except InputError as failure:
         sys.exit("\n".join([failure.message, *failure.problems]))
-    averages = [name for name in given.variants if "averaged" in name]
-    if not asked.reference_model:
-        sys.exit("This takes a recipe with a reference_model; this one has none.")
-    if averages and len(given.seeds) < NUM_AVERAGED:
-        sys.exit(f"{averages[0]!r} averages the maps of {NUM_AVERAGED} seeds; --seeds gives {len(given.seeds)}.")
-    workspace = Workspace(given.workspace)
-    prepare_demo(workspace)
-    recipe = base_recipe(asked, given.seeds)
-    base = plan_experiment(workspace, recipe)
-    run_experiment(workspace, base, watch=lambda _: None)
-    references = [str(each.run_id) for each in base if each.method == "reference"]
-    full_steps = int(workspace.run(id_of(base, "erm", given.seeds[0]))["num_optimizer_steps"])
-    planned = [
-        plan_variant(name, recipe, seed, [*references[place:], *references[:place]], full_steps)
-        for place, seed in enumerate(given.seeds)
-        for name in given.variants
-    ]
-    run_experiment(workspace, planned, watch=lambda _: None)
-    columns = {each: [id_of(base, each, seed) for seed in given.seeds] for each in ("erm", "random", "ftft")}
-    for name in given.variants:
-        columns[name] = [str(each.run_id) for each in planned if each.label == name]
-    compared = workspace.compare(recipe.suite).compared
+    print(json.dumps(rows, indent=1))
+    if given.keep:
+        kept = json.loads(given.keep.read_text(encoding="utf-8")) if given.keep.exists() else {}
+        kept[recipe.suite] = {"seeds": given.seeds, "rows": rows}
+        given.keep.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def tune(workspace: Workspace, recipe: Recipe, names: Sequence[str]) -> list[dict[str, object]]:
+    """Train the baselines and the variants of those names without any test split; give a row for each."""
+    copy = without_tests(workspace, recipe.suite)
+    columns = train(workspace, recipe.model_copy(update={"suite": copy}), names)
+    compared = workspace.compare(copy).compared
     found = {each.run_id: each for each in compared.finished}
     results = {name: [found[each] for each in runs] for name, runs in columns.items()}
     plain = mean_flops(results["erm"])
-    rows = [
+    return [
         {"variant": name, **dev_scores(runs, compared.labels), "cost_share": mean_flops(runs) / plain}
         for name, runs in results.items()
     ]
-    print(json.dumps(rows, indent=1))
+
+
+def train(workspace: Workspace, recipe: Recipe, names: Sequence[str]) -> dict[str, list[str]]:
+    """Train what is missing of the baselines and the variants of those names; give the run ids of each, by seed."""
+    base = plan_experiment(workspace, recipe)
+    run_experiment(workspace, base, watch=lambda _: None)
+    references = [str(each.run_id) for each in base if each.method == "reference"]
+    full_steps = int(workspace.run(id_of(base, "erm", recipe.seeds[0]))["num_optimizer_steps"])
+    planned = [
+        plan_variant(name, recipe, seed, [*references[place:], *references[:place]], full_steps)
+        for place, seed in enumerate(recipe.seeds)
+        for name in names
+    ]
+    run_experiment(workspace, planned, watch=lambda _: None)
+    columns = {each: [id_of(base, each, seed) for seed in recipe.seeds] for each in recipe.methods}
+    return columns | {name: [str(each.run_id) for each in planned if each.label == name] for name in names}
+
+
+def without_tests(workspace: Workspace, name: str) -> str:
+    """Keep a copy of a suite that has training and development data alone; give its name."""
+    copy = f"{name}-dev"
+    fingerprint = str(workspace.suite_facts(name)["fingerprint"])
+    if copy not in set(workspace.suites()["suite"]):
+        whole = read_suite(workspace.folder / "suites" / fingerprint, [TRAIN, DEV])
+        workspace.keep_suite(
+            Suite.from_frames(
+                copy,
+                whole.train.examples,
+                whole.dev.examples,
+                text=["text", "text_pair"] if whole.is_pair else "text",
+                labels=whole.labels,
+                id="example_id",
+            )
+        )
+    return copy
 
 
 def base_recipe(recipe: Recipe, seeds: Sequence[int]) -> Recipe:
+    """Give the recipe of the baselines, without looks at test splits on the way.
+
+    :raises InputError: when there is no reference to take a map from.
+    """
+    if not recipe.reference_model:
+        raise InputError("This takes a recipe with a reference_model; this one has none.")
     deepest = max(recipe.reference_model, key=lambda each: each.layers or 0)
-    changed = {"reference_model": (deepest,), "methods": ("erm", "random", "ftft"), "seeds": tuple(seeds)}
+    training = recipe.training.model_copy(update={"snapshots": None})
+    changed = {"reference_model": (deepest,), "methods": BASELINES, "seeds": tuple(seeds), "training": training}
     return recipe.model_copy(update=changed)
 
 
@@ -160,7 +211,7 @@ def plan_variant(name: str, recipe: Recipe, seed: int, sources: Sequence[str], f
         reference=sources[0],
         seed=seed,
         budget=BudgetConfig(max_steps=round(variant.share_of_steps * full_steps)),
-        training=recipe.training.of("main").model_copy(update={"snapshots": None}),
+        training=recipe.training.of("main"),
     )
 
     def make(workspace: Workspace, done: dict[str, str], *, save: bool = True) -> RunConfig:

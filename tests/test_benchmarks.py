@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftft_core.suites import load_suite
+from ftft_core.suites import load_suite, read_suite
+from ftft_core.workspace import Workspace
 from tests.conftest import ROOT
 from tests.transfer_workspace import MAIN, MAIN_RUNS, SMALL, SMALL_RUNS, make_transfer_workspace
 from tests.ui_workspace import NUM_TRAIN, make_workspace
@@ -147,6 +148,37 @@ def test_variants_of_the_selection_can_be_made(tmp_path: Path) -> None:
     others |= {"without the hardest tenth": 0.9, "without the easiest third": 2 / 3}
     assert {name: sizes.pop(name) for name in others} == pytest.approx(others, abs=0.01)
     assert list(sizes.values()) == pytest.approx([1 / 3] * len(sizes), abs=0.05)
+
+
+@pytest.mark.parametrize("is_pair", [False, True])
+def test_what_is_tuned_has_no_test_split_to_look_at(spec: Path, tmp_path: Path, is_pair: bool) -> None:
+    if not is_pair:
+        spec.write_text(SPEC.replace("[first, second]", "first"), encoding="utf-8")
+    workspace = Workspace(tmp_path / "ws")
+    whole = workspace.add_suite("whole", spec)
+    tuning = program("tuning")
+    assert tuning.without_tests(workspace, "whole") == tuning.without_tests(workspace, "whole") == "whole-dev"
+    assert list(workspace.suite_splits("whole-dev")["split"]) == ["train", "dev"]
+    folder = workspace.folder / "suites" / str(workspace.suite_facts("whole-dev")["fingerprint"])
+    copy = read_suite(folder)
+    assert copy.labels == whole.labels
+    assert copy.training_fingerprint == whole.training_fingerprint
+    pd.testing.assert_frame_equal(copy.train.examples, whole.train.examples)
+
+
+def test_what_was_tried_is_ordered_by_what_it_gains_over_the_suites() -> None:
+    def row(variant: str, *by_seed: float, cost: float = 1.0) -> dict[str, object]:
+        return {"variant": variant, "dev_accuracy": np.mean(by_seed), "by_seed": by_seed, "cost_share": cost}
+
+    one = [row("erm", 0.8, 0.82), row("worse", 0.7, 0.7, cost=0.5), row("better", 0.83, 0.81, cost=0.3)]
+    other = [row("erm", 0.6, 0.6), row("better", 0.63, 0.61, cost=0.5)]
+    text = program("overview").tuning_table({"one": {"rows": one}, "other": {"rows": other}})
+    assert text.splitlines()[0] == "| variant | cost, share of erm | one | other | mean difference to erm |"
+    assert text.splitlines()[2:] == [
+        "| better | 0.40 | 82.0 (83.0, 81.0) | 62.0 (63.0, 61.0) | +1.5 |",
+        "| erm | 1.00 | 81.0 (80.0, 82.0) | 60.0 (60.0, 60.0) | +0.0 |",
+        "| worse | 0.50 | 70.0 (70.0, 70.0) | – | −11.0 |",
+    ]
 
 
 def top_third(scores: pd.Series) -> set[int]:
