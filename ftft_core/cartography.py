@@ -169,6 +169,16 @@ def compute_data_map(dynamics: TrainingDynamics, *, epochs: int | None = None) -
     return frame
 
 
+def has_learnt(accuracy: float, most_frequent: float) -> bool:
+    """Whether a model has learnt its labels, as far as its accuracy tells: it makes clearly fewer errors than the guess
+    that is always the most frequent label.
+
+    :param accuracy: in [0, 1]; :param most_frequent: share of the most frequent label, in (0, 1]; with 1 there is
+        nothing to learn, and every model has.
+    """
+    return most_frequent >= 1 or 1 - accuracy <= (1 - HARDLY_LEARNT) * (1 - most_frequent)
+
+
 def map_doubts(data_map: pd.DataFrame) -> tuple[str, ...]:
     """Say why a data map tells little: its model did not learn the labels, or hardly changed from epoch to epoch, or
     what varies in it is when examples were seen.
@@ -184,7 +194,7 @@ def map_doubts(data_map: pd.DataFrame) -> tuple[str, ...]:
     most, guessing = labels.categories[counts.argmax()], float(counts.max() / len(data_map))
     right = float(np.mean(labels.codes == predicted.codes))
     found = []
-    if guessing < 1 and 1 - right > (1 - HARDLY_LEARNT) * (1 - guessing):
+    if not has_learnt(right, guessing):
         found.append(
             f"The model hardly learnt these labels: its mean prediction is right for {100 * right:.0f} % of the "
             f"examples, and '{most}' for all of them would be for {100 * guessing:.0f} %. Train it for more steps, "

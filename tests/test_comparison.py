@@ -291,6 +291,14 @@ def test_pareto_front_keeps_equals_and_drops_what_is_beaten():
     assert pareto_front([5], [0.1]).tolist() == [True]
 
 
+def test_a_cost_that_was_matched_is_the_same_cost_on_the_front():
+    assert pareto_front([100, 100.1, 200], [0.5, 0.6, 0.7]).tolist() == [False, True, True]
+    assert pareto_front([100, 100.1, 200], [0.6, 0.5, 0.7]).tolist() == [True, False, True]
+    assert pareto_front([100, 100.1], [0.6, 0.6]).tolist() == [True, True]
+    assert pareto_front([100, 100.1], [0.5, 0.6], same_cost=0).tolist() == [True, True]
+    assert pareto_front([100, 102], [0.5, 0.6]).tolist() == [True, True]
+
+
 def test_pareto_front_needs_pairs():
     with pytest.raises(InputError, match="one cost and one score"):
         pareto_front([1, 2], [1])
@@ -333,7 +341,7 @@ def test_one_seed_takes_no_mark_from_others():
     assert of_ftft[0] == of_ftft[1]
 
 
-def test_however_many_methods_there_are_enough_is_resampled_to_mark_some():
+def test_however_many_methods_there_are_some_can_be_marked():
     names = ("ftft", "random", "hard", "easy", "el2n", "aum", "jtt", "poe", "focal", "curriculum", "forgetting")
     splits = tuple(ComparedSplit(f"far{number}", "out_of_distribution") for number in range(6))
 
@@ -342,12 +350,9 @@ def test_however_many_methods_there_are_enough_is_resampled_to_mark_some():
 
     runs = [run("erm", seed, given(0.3, seed)) for seed in range(3)]
     runs += [run(name, seed, given(0.95, seed)) for name in names for seed in range(3)]
-    few = compare_runs(runs, splits, LABELS, metrics=("accuracy",), num_resamples=2000)
-    assert not few.marks["marked"].any()
-    assert any("too many for 2000 resamples" in note for note in few.notes)
-    enough = compare_runs(runs, splits, LABELS, metrics=("accuracy",))
-    assert enough.marks["marked"].any()
-    assert not any("are too many for" in note for note in enough.notes)
+    tests = len(names) * len(splits)
+    assert 2 / 201 * tests > 0.05  # Counting 200 draws could not mark one of so many.
+    assert compare_runs(runs, splits, LABELS, metrics=("accuracy",), num_resamples=200).marks["marked"].any()
 
 
 def test_marks_of_averages_are_corrected_for_all_of_them():
@@ -392,7 +397,7 @@ def test_a_method_that_always_says_one_label_is_told_not_to_have_learnt():
     (said,) = comparison.unlearnt.values()
     assert said in comparison.notes
     assert "ftft" in said
-    assert "right on 40.0 % of dev, where always saying 'no' is on 60.0 %" in said
+    assert "its accuracy on dev is 40.0 %, where always answering 'no' gives 60.0 %" in said
     concluded = conclude(comparison)
     assert "lies wholly on the better side" in concluded
     assert concluded.endswith(said)
@@ -408,13 +413,13 @@ def test_seeds_that_have_not_learnt_are_told_where_the_mean_hides_them():
         return run(method, seed, given, **({"fraction": 0.33} if method == "ftft" else {}))
 
     erm = [trained("erm", seed, 45) for seed in range(3)]
-    # Always saying "no" is right on 30 of 50: as many is not learnt, one more is.
-    ftft = [trained("ftft", 0, 30), trained("ftft", 1, 31), trained("ftft", 2, 48)]
+    # Always saying "no" is right on 30 of 50: two more, a tenth of its errors, is learnt, and one more is not.
+    ftft = [trained("ftft", 0, 31), trained("ftft", 1, 32), trained("ftft", 2, 48)]
     comparison = compare_runs([*erm, *ftft], splits, LABELS)
     assert comparison.unlearnt == {}
     (said,) = comparison.partly_unlearnt.values()
     assert said.startswith("ftft (")
-    assert "has not learnt the task with 1 of its 3 seeds (0), which are right on no more of dev than always" in said
-    assert "saying 'no' is (60.0 %)" in said
+    assert "has not learnt the task with 1 of its 3 seeds (0), whose accuracy on dev is hardly that of always" in said
+    assert "answering 'no' (60.0 %)" in said
     assert said in comparison.notes
     assert conclude(comparison).endswith(said)

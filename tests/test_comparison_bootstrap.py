@@ -93,6 +93,26 @@ def test_p_value_agrees_with_the_interval():
     assert far.p_value == pytest.approx(2 / 1001)
 
 
+@pytest.mark.parametrize("other", [[0.5, 0.52, 0.47], [0.5, 0.52, 0.47, 0.51]])  # paired, and not
+def test_p_value_is_that_of_the_draws(other):
+    """What the closed form gives is what so many draws of both levels come to that their noise is small."""
+    method, baseline = scores([0.55, 0.56, 0.5], spread=0.03), scores(other)
+    found = difference(method, baseline)
+    rng, size = np.random.default_rng(3), 400_000
+    examples = rng.choice(method.replicates.mean(axis=0) - method.replicates.mean(), size)
+    sides = [method.points - baseline.points] if len(other) == 3 else [method.points, baseline.points]
+    drawn = found.delta + examples
+    for side in sides:
+        drawn += side.std(ddof=1) / np.sqrt(len(side)) * rng.standard_t(len(side) - 1, size)
+    assert found.p_value == pytest.approx(2 * (drawn <= 0).mean(), rel=0.05)
+
+
+def test_a_p_value_with_the_noise_of_seeds_can_be_smaller_than_a_draw():
+    points = [0.9, 0.901, 0.899, 0.9, 0.9005]
+    found = difference(scores(points, spread=0.001), scores([0.5, 0.502, 0.499, 0.5, 0.501]))
+    assert 0 < found.p_value < 2 / 1001
+
+
 def test_t_quantiles_are_symmetric():
     quantiles = _t_quantiles(1, 4)
     assert quantiles.tolist() == pytest.approx((-quantiles[::-1]).tolist())

@@ -122,4 +122,8 @@ def test_what_a_probe_could_not_tell_is_no_hit():
     cases = [dataclasses.replace(CASES[0], estimated_good=said, actual_good=False) for said in (None, None, False)]
     counts = count_probes(cases)
     assert (counts.right, counts.total, counts.undecided, counts.good) == (1, 1, 2, 0)
-    assert "right for 1 of 1 references; of 2 more they could not tell; none of them was good enough" in counts.words
+    assert "right for 1 of 1 references; of 2 more they could not tell; none was good enough" in counts.words
+    assert "always to answer no would be right as often." in counts.words
+    wrong = count_probes([*cases, dataclasses.replace(CASES[0], estimated_good=True, actual_good=False)])
+    assert "right for 1 of 2 references" in wrong.words
+    assert "always to answer no would be right for all 2." in wrong.words

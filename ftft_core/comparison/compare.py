@@ -21,7 +21,6 @@ from ftft_core.comparison.bootstrap import (
     Difference,
     SeedScores,
     difference,
-    enough_resamples,
     marks_by_metric,
 )
 from ftft_core.comparison.notes import notes_on_baselines, notes_on_labels, notes_on_seeds, unlearnt_methods
@@ -56,7 +55,7 @@ class Comparison:
 
     `std` is over seeds with ddof 1, missing with one seed. `delta` is method minus baseline; `delta_low` and
     `delta_high` bound its 95 % interval (see `bootstrap`). `cost_share` is the mean of the method's total FLOPs over
-    that of `cost_base`. A baseline's own rows have difference 0.
+    that of `cost_base`. The rows of what others are compared with have difference 0.
     """
 
     averages: pd.DataFrame
@@ -89,7 +88,7 @@ class Comparison:
     """R of the bootstrap."""
 
     unlearnt: Mapping[str, str] = field(default_factory=dict)
-    """Column -> one sentence, of methods that are right on dev no more often than one label always would be."""
+    """Column -> one sentence, of methods that have not learnt the task (`metrics.has_learnt`, on dev)."""
 
     partly_unlearnt: Mapping[str, str] = field(default_factory=dict)
     """The same of methods that are so with some of their seeds, and not in the mean."""
@@ -115,7 +114,7 @@ def compare_runs(
     labels: Sequence[str],
     *,
     baseline: str = "erm",
-    num_resamples: int | None = None,
+    num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
     metrics: Sequence[str] = tuple(METRICS),
 ) -> Comparison:
@@ -130,15 +129,12 @@ def compare_runs(
 
     :param runs: finished runs on one suite; those with the method `reference` are left out.
     :param labels: the suite's labels, in the order of the logits.
-    :param num_resamples: R of the bootstrap; 2000 when left out, or as many as it takes to mark any of so many
-        differences after Holm's correction.
+    :param num_resamples: R of the bootstrap.
     :param seed: of the resampling; the same input and seed give the same output.
     :raises InputError: for an unknown metric or role, a split given twice, or fewer than 100 resamples. A missing
         baseline, seed or prediction is no error: what depends on it is null, and a note says so.
     """
     methods, notes = group_runs(runs)
-    if num_resamples is None:
-        num_resamples = enough_resamples(len(methods) * len(splits))
     _check(splits, metrics, num_resamples)
     base = cost_base((method.key.method for method in methods), baseline)
     lost = "differences and cost shares" if base == baseline else "differences"
@@ -183,8 +179,8 @@ def compare_runs(
         *notes_on_seeds(methods, baselines),
         *notes_on_labels(methods, splits),
     ]
-    marked = _holm_per_metric(marks, num_resamples, notes)
-    marked_averages = _holm_per_metric(marks_of_averages, num_resamples, notes)
+    marked = _holm_per_metric(marks)
+    marked_averages = _holm_per_metric(marks_of_averages)
     groups = group_scores(methods, splits, labels, metrics, scores)
     return Comparison(
         baseline,
@@ -265,8 +261,9 @@ def _mark(
     *,
     is_new: bool = True,
 ) -> dict[str, Any]:
-    # A baseline against itself is no test, and one seed can't be marked: neither must weigh on the correction.
-    is_test = is_new and found is not None and found.has_seed_noise and method is not baseline
+    # What no table shows a difference of is no test, and one seed can't be marked: neither weighs on the correction.
+    is_compared = baseline is not None and method.key.method != baseline.key.method
+    is_test = is_new and found is not None and found.has_seed_noise and is_compared
     return {
         "metric": where["metric"],
         "p_value": found.p_value if found is not None and is_test else None,
@@ -290,16 +287,10 @@ def _seed_frame(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _holm_per_metric(tests: Sequence[Mapping[str, Any]], num_resamples: int, notes: list[str]) -> pd.DataFrame:
+def _holm_per_metric(tests: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     marks = pd.DataFrame(tests, columns=["metric", "p_value", "has_seed_noise", "column"])
     marks = marks.astype({"p_value": "float64", "has_seed_noise": bool})
     marks["p_holm"], marks["marked"] = marks_by_metric(marks["metric"], marks["p_value"], marks["has_seed_noise"])
-    for metric, num_tests in marks.groupby("metric", sort=False)["p_value"].count().items():
-        if enough_resamples(num_tests) > num_resamples:
-            notes.append(
-                f"{num_tests} differences in {metric} are too many for {num_resamples} resamples to mark any after "
-                f"Holm's correction; {enough_resamples(num_tests)} resamples would do."
-            )
     return marks[["p_value", "p_holm", "marked", "has_seed_noise", "column"]]
 
 

@@ -52,10 +52,15 @@ def cost_table(runs: Sequence[RunResult], *, baseline: str = "erm") -> pd.DataFr
     return frame.astype({**dict.fromkeys(units, "float64"), "reference_layers": "Int64"})
 
 
-def pareto_front(cost: npt.ArrayLike, score: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+SAME_COST = 0.01
+"""Costs that differ by less than this share count as equal: a cost that was matched is so to one optimizer step."""
+
+
+def pareto_front(cost: npt.ArrayLike, score: npt.ArrayLike, *, same_cost: float = SAME_COST) -> npt.NDArray[np.bool_]:
     """Which of M methods no other beats: none costs at most as much and scores at least as well, one of them strictly.
 
     :param cost: (M,) lower is better; :param score: (M,) higher is better. A method with a NaN is never on the front.
+    :param same_cost: share of the lower one by which two costs may differ and still be equal, from 0.
     :returns: (M,) mask; methods that agree in both stand on the front together.
     :raises InputError: if the lengths differ.
     """
@@ -65,8 +70,9 @@ def pareto_front(cost: npt.ArrayLike, score: npt.ArrayLike) -> npt.NDArray[np.bo
             f"A Pareto front needs one cost and one score per method; received shapes {costs.shape} and {scores.shape}."
         )
     # [i, j]: j is at least as good as i in both, and better in one; comparisons with NaN are False
-    no_worse = (costs[None, :] <= costs[:, None]) & (scores[None, :] >= scores[:, None])
-    better = (costs[None, :] < costs[:, None]) | (scores[None, :] > scores[:, None])
+    most = 1 + same_cost
+    no_worse = (costs[None, :] <= most * costs[:, None]) & (scores[None, :] >= scores[:, None])
+    better = (most * costs[None, :] < costs[:, None]) | (scores[None, :] > scores[:, None])
     return np.asarray(~(no_worse & better).any(axis=1) & ~np.isnan(costs) & ~np.isnan(scores))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ftft_core.cartography import has_learnt
 from ftft_core.comparison.baselines import kinds_of
 from ftft_core.comparison.columns import make_columns
 from ftft_core.comparison.runs import ComparedSplit, MethodRuns, describe, differing_facts
@@ -84,8 +85,8 @@ def unlearnt_methods(
         have not learnt it with some seeds, which their means hold.
     """
     in_the_mean, with_some_seeds = {}, {}
-    for split in splits:
-        for method in methods if split.role == "dev" else ():
+    for split in (each for each in splits if each.role == "dev"):
+        for method in methods:
             of_seed = {
                 run.seed: scores[run.run_id, split.name, "accuracy"][0]
                 for run in method.runs
@@ -95,21 +96,20 @@ def unlearnt_methods(
                 continue
             gold = next(run.predictions[split.name].labels for run in method.runs if split.name in run.predictions)
             shares = pd.Series(gold, dtype=object).value_counts(normalize=True)
-            own, of_one_label = float(np.mean([*of_seed.values()])), float(shares.iloc[0])
-            if len(shares) < 2:
-                continue
-            weak = {seed for seed, accuracy in of_seed.items() if accuracy <= of_one_label}
-            if own <= of_one_label:
+            most_frequent, guessing = str(shares.index[0]), float(shares.iloc[0])
+            own = float(np.mean([*of_seed.values()]))
+            weak = {seed for seed, accuracy in of_seed.items() if not has_learnt(accuracy, guessing)}
+            if not has_learnt(own, guessing):
                 in_the_mean[method.column] = (
-                    f"{describe(method.key)} has not learnt the task: it is right on {100 * own:.1f} % of "
-                    f"{split.name}, where always saying '{shares.index[0]}' is on {100 * of_one_label:.1f} %. Its "
-                    "scores elsewhere say how often the label that it prefers is right there."
+                    f"{describe(method.key)} has not learnt the task: its accuracy on {split.name} is {100 * own:.1f} "
+                    f"%, where always answering '{most_frequent}' gives {100 * guessing:.1f} %. Its other scores say "
+                    "nothing of robustness."
                 )
             elif weak:
                 with_some_seeds[method.column] = (
                     f"{describe(method.key)} has not learnt the task with {len(weak)} of its {len(of_seed)} seeds "
-                    f"({_numbers(weak)}), which are right on no more of {split.name} than always saying "
-                    f"'{shares.index[0]}' is ({100 * of_one_label:.1f} %). Its means include them."
+                    f"({_numbers(weak)}), whose accuracy on {split.name} is hardly that of always answering "
+                    f"'{most_frequent}' ({100 * guessing:.1f} %). Its means include them."
                 )
     return in_the_mean, with_some_seeds
 

@@ -18,7 +18,6 @@ from ftft_core.comparison.bootstrap import (
     Difference,
     SeedScores,
     difference,
-    enough_resamples,
     example_replicates,
     marks_by_metric,
     split_rng,
@@ -126,7 +125,7 @@ def compare_pair(
     """Compare two methods on one split, point by point.
 
     :param labels: the suite's labels, in the order of the logits.
-    :param num_resamples: R of the bootstrap; of groups more, where it takes more to mark any after Holm's correction.
+    :param num_resamples: R of the bootstrap.
     :raises InputError: if one of them has no run with predictions on the split, or they predicted other examples.
     """
     notes: list[str] = []
@@ -253,7 +252,6 @@ def _group_differences(
     num_first = len(sides[0].seeds)
     p_values, has_seed_noise = [], []
     names = sorted(group_of.dropna().unique())
-    num_resamples = max(num_resamples, enough_resamples(len(names)))
     for group in names:
         member = (group_of == group).to_numpy()
         part = [values[member] for values in probabilities]

@@ -111,7 +111,10 @@ class ProbeCounts:
 
     def _what_that_means(self) -> str:
         said = f"; of {self.undecided} more they could not tell" if self.undecided else ""
-        return f"{said}; none of them was good enough, so always to say no does as well" if not self.good else said
+        if self.good or not self.total:
+            return said
+        always_no = "as often" if self.right == self.total else f"for all {self.total}"
+        return f"{said}; none was good enough, so always to answer no would be right {always_no}"
 
 
 NOT_MEASURED = "How often such estimates are right has not been measured yet; take this one as a hint."
