@@ -200,6 +200,8 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[str]:
     own = {column.column for column in report.columns if column.runs}
     yield "Costs, the reference's included; seconds compare only between runs on the same machine."
     yield cost_table(report, own)
+    if report.together:
+        yield report.together
     said = [
         conclude(report.comparison, column=column.column).replace(column.title, column.name, 1)
         for column in report.columns

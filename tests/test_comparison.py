@@ -13,6 +13,7 @@ from ftft_core.comparison import (
     compare_runs,
     conclude,
     cost_table,
+    flops_together,
     holm,
     pareto_front,
     to_markdown,
@@ -291,6 +292,14 @@ def test_pareto_front_keeps_equals_and_drops_what_is_beaten():
     assert pareto_front([5], [0.1]).tolist() == [True]
 
 
+def test_what_runs_cost_together_counts_what_they_share_once():
+    runs = [run("ftft", 0, [1]), run("hard", 0, [1]), run("erm", 0, [1])]
+    parts = [{"ftft-0": 10.0, "reference": 4.0}, {"hard-0": 10.0, "reference": 4.0}, {"erm-0": 30.0}]
+    runs = [dataclasses.replace(each, flops_of_parts=part) for each, part in zip(runs, parts, strict=True)]
+    assert flops_together(runs) == (54.0, 58.0)
+    assert flops_together([*runs, run("random", 0, [1])]) is None
+
+
 def test_a_cost_that_was_matched_is_the_same_cost_on_the_front():
     assert pareto_front([100, 100.1, 200], [0.5, 0.6, 0.7]).tolist() == [False, True, True]
     assert pareto_front([100, 100.1, 200], [0.6, 0.5, 0.7]).tolist() == [True, False, True]
@@ -399,7 +408,7 @@ def test_a_method_that_always_says_one_label_is_told_not_to_have_learnt():
     assert "ftft" in said
     assert "its accuracy on dev is 40.0 %, where always answering 'no' gives 60.0 %" in said
     concluded = conclude(comparison)
-    assert "lies wholly on the better side" in concluded
+    assert "whole interval is on the better side" in concluded
     assert concluded.endswith(said)
 
 

@@ -110,20 +110,20 @@ def test_conclusion_says_score_cost_interval_and_what_it_leaves_out():
     assert said == (
         "ftft reaches 71.3 accuracy on average out of distribution at 0.67 of erm's cost in FLOPs (erm 70.9; 95 % "
         "interval of the difference −1.2 to +2.0 points, 1 seed; the noise of a lone seed is not in it). The interval "
-        "holds 0: neither is shown to be better."
+        "contains 0: neither is shown to be better."
     )
 
 
 def test_conclusion_names_the_better_side():
     better = {**FTFT, "delta_low": 0.001, "num_seeds": 5}
     said = conclude(comparison_of(row("erm"), row("ftft", **better), has_seed_noise=True))
-    assert said.endswith("+2.0 points, 5 seeds). The interval lies wholly on the better side.")
+    assert said.endswith("+2.0 points, 5 seeds). The whole interval is on the better side.")
     said = conclude(comparison_of(row("erm", metric="ece"), row("ftft", **better, metric="ece")), metric="ece")
-    assert said.endswith("The interval lies wholly on the worse side.")
+    assert said.endswith("The whole interval is on the worse side.")
     corrected = comparison_of(row("erm"), row("ftft", **better), has_seed_noise=True)
     corrected.averages.loc[:, ["p_holm", "marked"]] = (0.2, False)
     said = conclude(corrected)
-    assert said.endswith("on the better side, but no longer after Holm's correction for all methods.")
+    assert said.endswith("on the better side, but not significantly so after Holm's correction for all methods.")
 
 
 def test_conclusion_says_what_was_lost_in_distribution():

@@ -332,6 +332,10 @@ def test_what_a_subset_came_from_is_part_of_the_cost_whoever_was_named_as_refere
     finish(workspace, second, 4e12)
     workspace.sync()
     assert workspace.total_flops("second") == 12e12
+    # erm 60, ftft 20, three subsets' runs 20 each, and 8 of a reference that ftft and two of those use.
+    said = workspace.compare(SUITE).together
+    assert "together cost 148 TFLOP, with each reference counted once" in said
+    assert said.endswith("it would be 164 TFLOP.")
     # What a removed run cost is not known any more, however it is asked.
     for name in ("second", "hard", "both", "ftft-0"):
         workspace.remove_run(name)
@@ -342,6 +346,7 @@ def test_what_a_subset_came_from_is_part_of_the_cost_whoever_was_named_as_refere
     workspace.restore_run("hard")
     with pytest.raises(RunError, match="is not known, so nothing can match it"):
         workspace.total_flops("hard")
+    assert workspace.compare(SUITE).together == ""
 
 
 def test_a_table_as_csv_has_full_precision_averages_and_marks(report):

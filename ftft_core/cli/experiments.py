@@ -323,6 +323,8 @@ def _print_report(report: ComparisonReport) -> None:
     print_text(report.as_markdown(["accuracy"]))
     print_text("")
     print_table(_costs(report), ["method", "TFLOP", "share of FLOPs", "minutes", "share of time", "steps"])
+    if report.together:
+        print_text(report.together)
     print_text("")
     print_text(report.conclusion)
     for note in report.notes:

@@ -15,7 +15,7 @@ from ftft_core.comparison.averaging import (
 from ftft_core.comparison.bootstrap import Difference, SeedScores, difference, holm
 from ftft_core.comparison.candidates import Candidate, find_candidates, likely_main
 from ftft_core.comparison.compare import ROW_COLUMNS, Comparison, compare_runs, to_records
-from ftft_core.comparison.costs import cost_table, pareto_front
+from ftft_core.comparison.costs import cost_table, flops_together, pareto_front
 from ftft_core.comparison.probing import Estimate, ProbeCounts, count_probes, estimate, probe_map, read_counts
 from ftft_core.comparison.runs import ComparedSplit, MethodKey, RunResult, SplitPredictions, group_runs
 from ftft_core.comparison.tables import conclude, difference_words, method_names, to_latex, to_markdown
@@ -59,6 +59,7 @@ __all__ = [
     "easy_share",
     "estimate",
     "find_candidates",
+    "flops_together",
     "grid",
     "group_runs",
     "holm",

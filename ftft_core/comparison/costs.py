@@ -52,6 +52,21 @@ def cost_table(runs: Sequence[RunResult], *, baseline: str = "erm") -> pd.DataFr
     return frame.astype({**dict.fromkeys(units, "float64"), "reference_layers": "Int64"})
 
 
+def flops_together(runs: Sequence[RunResult]) -> tuple[float, float] | None:
+    """FLOPs of several runs with all that they needed: each part once, and in full for every run that needed it.
+
+    The first is what somebody pays who makes all of them, the second the sum of what `cost_table` counts.
+
+    :returns: None where the cost of a part is not known.
+    """
+    if not all(run.flops_of_parts for run in runs):
+        return None
+    once: dict[str, float] = {}
+    for run in runs:
+        once.update(run.flops_of_parts)
+    return sum(once.values()), sum(sum(run.flops_of_parts.values()) for run in runs)
+
+
 SAME_COST = 0.01
 """Costs that differ by less than this share count as equal: a cost that was matched is so to one optimizer step."""
 

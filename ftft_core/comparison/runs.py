@@ -82,6 +82,9 @@ class RunResult:
     """Training of the run and of its reference; None where unknown. Passes over dev are part of it where they
     decided when a run ended; others decide nothing and are left out."""
 
+    flops_of_parts: Mapping[str, float] = field(default_factory=dict)
+    """The same FLOPs by run id: this run's own, and those of each run that it needed. Empty where one is unknown."""
+
     train_seconds: float | None = None
     """Seconds, of the same things."""
 

@@ -295,10 +295,11 @@ def _reading(low: float, high: float, metric: str, *, is_corrected_away: bool) -
     :param is_corrected_away: whether Holm's correction for all averages takes the mark away.
     """
     if low <= 0 <= high:
-        return " The interval holds 0: neither is shown to be better."
-    better = (low > 0) == HIGHER_IS_BETTER[metric]
-    but = ", but no longer after Holm's correction for all methods" if is_corrected_away else ""
-    return f" The interval lies wholly on the {'better' if better else 'worse'} side{but}."
+        return " The interval contains 0: neither is shown to be better."
+    side = "better" if (low > 0) == HIGHER_IS_BETTER[metric] else "worse"
+    if is_corrected_away:
+        return f" The interval is on the {side} side, but not significantly so after Holm's correction for all methods."
+    return f" The whole interval is on the {side} side."
 
 
 def _records_frame(rows: Rows) -> pd.DataFrame:

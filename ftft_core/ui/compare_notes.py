@@ -62,9 +62,9 @@ def table_caption(report: ComparisonReport, metric: str) -> str:
     better = "higher" if HIGHER_IS_BETTER[metric] else "lower"
     words = (
         f"Percent, {better} is better; mean ± standard deviation over seeds. Beneath, the difference to "
-        f"{report.comparison.baseline} in points with its 95 % interval (seeds and examples resampled). * where the "
-        "interval excludes zero after Holm’s correction, for all single splits and for all averages. Every number says "
-        "on hover which runs it is of."
+        f"{report.comparison.baseline} in points with its 95 % interval (test examples resampled, the spread over "
+        "seeds by Student’s t). * where it is significant after Holm’s correction for all methods and single "
+        f"splits, and for all averages. Every number says on hover which runs it is of. {report.together}"
     )
     return f'<div class="ftft-quiet" style="font-size: 0.88em">{html.escape(words)}</div>'
 

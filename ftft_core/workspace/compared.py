@@ -210,9 +210,9 @@ def _result(
 ) -> RunResult:
     reference = known.get(run["reference_run"]) if isinstance(run["reference_run"], str) else None
     subset = None if recipe is None else Recipe.model_validate_json(recipe)
-    flops, seconds, steps, examples_seen = (
-        _sum([_cost(part, name) + _known(part, SELECTING_COSTS.get(name)) for part in parts]) for name in COSTS
-    )
+    costs = {name: [_cost(part, name) + _known(part, SELECTING_COSTS.get(name)) for part in parts] for name in COSTS}
+    flops, seconds, steps, examples_seen = (_sum(of_parts) for of_parts in costs.values())
+    ids = [str(part["run_id"]) for part in parts]
     config = json.loads(run["config"])
     return RunResult(
         run_id=run["run_id"],
@@ -225,6 +225,7 @@ def _result(
         reference_model=None if reference is None else reference["model"],
         reference_layers=None if reference is None else int(reference["num_layers"]),
         total_flops=flops,
+        flops_of_parts={} if flops is None else dict(zip(ids, costs["train_flops"], strict=True)),
         train_seconds=seconds,
         num_optimizer_steps=None if steps is None else int(steps),
         num_examples_seen=None if examples_seen is None else int(examples_seen),
@@ -245,7 +246,7 @@ def _parts(
     """Give a run and all that was needed for it, each once: its reference, the runs whose maps chose its subset, and
     what those needed.
     """
-    unknown: dict[str, Any] = dict.fromkeys(COSTS)  # a run that was removed: its cost is not known
+    unknown: dict[str, Any] = dict.fromkeys([*COSTS, "run_id"])  # a run that was removed: its cost is not known
     found: dict[str, Mapping[str, Any]] = {run["run_id"]: run}
     waiting = list(sources.get(run["run_id"], ()))
     while waiting:

@@ -53,8 +53,8 @@ class Reference:
 def error_weights(reference: Reference, config: RunConfig) -> Guide:
     """Give what the reference got wrong after its first epoch the weight `error_weight`, and all else the weight 1.
 
-    Liu et al. 2021 (JTT) put as many copies of these examples into the training set; a weight in the loss has the same
-    gradient on average.
+    Liu et al. 2021 (JTT) put as many copies of these examples into the training set. A weight in the loss has the same
+    gradient within a batch and nearly the same over many, and leaves an epoch as long as it was.
     """
     table = pq.read_table(reference.folder.errors)
     cost = table.schema.metadata

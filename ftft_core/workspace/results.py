@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftft_core.comparison import Comparison, RunResult, compare_runs, conclude, cost_table, to_latex, to_markdown
+from ftft_core.comparison import (
+    Comparison,
+    RunResult,
+    compare_runs,
+    conclude,
+    cost_table,
+    flops_together,
+    to_latex,
+    to_markdown,
+)
 from ftft_core.comparison.baselines import baseline_of
 from ftft_core.comparison.columns import Column, make_columns
 from ftft_core.comparison.efficiency import REACH_COLUMNS, first_reach, mean_curves
@@ -17,6 +27,7 @@ from ftft_core.comparison.pairs import OUTCOMES, Pair, compare_pair
 from ftft_core.comparison.runs import MethodRuns, short_model
 from ftft_core.errors import InputError, unknown
 from ftft_core.metrics import HIGHER_IS_BETTER, METRICS, probabilities_and_gold
+from ftft_core.planning import flops_words
 from ftft_core.store import comparing as comparing_store
 from ftft_core.suites.sampling import snapshot_rows
 from ftft_core.workspace.compared import ComparedRuns, read_compared_runs
@@ -57,6 +68,20 @@ class ComparisonReport:
     def notes(self) -> tuple[str, ...]:
         """What is missing or narrows what the numbers mean."""
         return tuple([*self._missing(), *map(self._with_names, self.comparison.notes)])
+
+    @property
+    def together(self) -> str:
+        """What all the runs of the columns cost together, in a sentence; empty where they share nothing or it is not
+        known.
+        """
+        found = flops_together([run for column in self.columns for run in column.runs])
+        if found is None or math.isclose(*found):
+            return ""
+        return (
+            f"A reference counts in full for every method that uses it. All these runs together cost "
+            f"{flops_words(found[0])}, with each reference counted once; counted for every method it would be "
+            f"{flops_words(found[1])}."
+        )
 
     @property
     def baselines(self) -> frozenset[str]:
