@@ -16,6 +16,7 @@ from ftft_core.workspace import ComparisonReport
 
 SUMMARISED = ("ftft", "random", "erm_matched", "cartography")
 HEAD = ("suite", "main model", "erm", *(f"{method} − erm" for method in SUMMARISED), "cost of ftft")
+SHORT = ("cost of ftft", "ftft − erm", "erm_matched − erm", "random − erm")
 WORDS = (
     "Accuracy out of distribution, mean of the splits, in percent; differences in points with their 95 % interval, and "
     "the number of seeds in parentheses. Of several versions of a method the one with most seeds, then the cheapest. "
@@ -31,6 +32,13 @@ def summary(rows: Sequence[Sequence[str]]) -> str:
     """Write the table of all suites, and what its marks mean."""
     words = f"{WORDS} {NOT_LEARNT}" if any("†" in cell for row in rows for cell in row) else WORDS
     return f"{table(HEAD, rows)}\n\n{words}"
+
+
+def short_summary(rows: Sequence[Sequence[str]]) -> str:
+    """Write the rows that have plain fine-tuning of the same cost, with the columns that decide."""
+    columns = [HEAD.index(name) for name in ("suite", "main model", *SHORT)]
+    known = [row for row in rows if row[HEAD.index("erm_matched − erm")] != MISSING]
+    return table([HEAD[place] for place in columns], [[row[place] for place in columns] for row in known])
 
 
 def summary_rows(report: ComparisonReport, metric: str) -> Iterator[list[str]]:

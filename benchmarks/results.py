@@ -28,7 +28,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import plotly
-from overview import main_models, seeds_table, summary, summary_rows, tuning_table
+from overview import main_models, seeds_table, short_summary, summary, summary_rows, tuning_table
 from probe import cases_of
 from wording import number, table
 
@@ -43,7 +43,7 @@ from ftft_core.workspace.charted import ROLES, front_points, reach_words
 from ftft_core.workspace.kept_files import kept_suites
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-RESULTS, DOCUMENT = DOCS / "results", DOCS / "results.md"
+RESULTS, DOCUMENT, README = DOCS / "results", DOCS / "results.md", DOCS.parent / "README.md"
 METRIC = "accuracy"
 MOST_CURVES = 8
 """Lines that one chart can hold."""
@@ -61,6 +61,8 @@ class Part:
     text: str
     figures: dict[str, Any] = field(default_factory=dict)
     """Name of the file -> Plotly figure."""
+    of_readme: bool = False
+    """Whether its place is in README.md."""
 
 
 def main() -> None:
@@ -90,16 +92,20 @@ def make(given: argparse.Namespace) -> None:
     if not kept_suites(given.results):
         sys.exit(f"No results are kept in {given.results}; benchmarks/keep_results.py keeps those of a workspace.")
     parts, cases = make_parts(given.results)
-    before = given.document.read_text(encoding="utf-8") if given.document.exists() else ""
-    after = with_parts(before, parts)
-    stale = [] if after == before else [given.document.name]
+    documents = {given.document: [part for part in parts if not part.of_readme]}
+    if given.document == DOCUMENT:
+        documents[README] = [part for part in parts if part.of_readme]
+    before = {path: path.read_text(encoding="utf-8") if path.exists() else "" for path in documents}
+    after = {path: with_parts(before[path], own) for path, own in documents.items()}
+    stale = [path.name for path in documents if after[path] != before[path]]
     drawn = {given.document.parent / "images" / name: figure for part in parts for name, figure in part.figures.items()}
     old = {path: figure for path, figure in drawn.items() if not is_drawn(path, figure)}
     if given.check:
         stale += [path.name for path in old]
         print(f"not up to date: {', '.join(stale)}; `make results` makes it so" if stale else "up to date")
         sys.exit(int(bool(stale)))
-    given.document.write_text(after, encoding="utf-8", newline="\n")
+    for path, text in after.items():
+        path.write_text(text, encoding="utf-8", newline="\n")
     (given.results / "probe.json").write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")
     if old and not given.no_figures:
         draw(old)
@@ -122,6 +128,7 @@ def make_parts(results: Path) -> tuple[list[Part], dict[str, Any]]:
             skipped += [f"{suite}: {reason}"] if reason else []
     words = [count_probes(cases).words, *(f"Not counted: {each}." for each in skipped)]
     parts.append(Part("summary", "All suites in one table", summary(rows)))
+    parts.append(Part("what to expect", "What to expect", short_summary(rows), of_readme=True))
     tuned = results / "tuning.json"
     if tuned.exists():
         parts.append(Part("tuning", "What was tried", tuning_table(json.loads(tuned.read_text(encoding="utf-8")))))
