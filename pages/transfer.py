@@ -11,7 +11,7 @@ from ftft_core.ui.transfer_tables import transfer_style, verdict
 now = ui.chosen()
 if now.suite is None:
     ui.guard(
-        "Transfer asks whether a cheap model's data map can stand in for a dear one's.",
+        "Transfer asks whether a cheap model's data map can stand in for an expensive model's.",
         "It needs a suite with a reference and a main model. The demo makes both on a small sample.",
         command="ftft demo",
     )

@@ -28,7 +28,9 @@ _TABLES = {
 @click.option("--fraction", type=float, metavar="X", help="Share of the examples in each set. [default: a third]")
 @click.option("--score", metavar="TEXT",
               help=f"What the sets are chosen by: one of {', '.join(SCORE_ENDS)}. [default: variability]")  # fmt: skip
-@click.option("--main", metavar="RUN", help="A run of the main model; the dearest plain fine-tuning when left out.")
+@click.option(
+    "--main", metavar="RUN", help="A run of the main model; the most expensive plain fine-tuning run when left out."
+)
 @click.option("--probe", metavar="RUN", help="A short run of the main model: estimate from it which of RUNS transfer.")
 @click.option("--average", is_flag=True, help="Average the maps of RUNS into one, to be selected from or written.")
 @click.option("--strategy", metavar="TEXT", help="With --average: save what it takes as a subset, such as ambiguous.")

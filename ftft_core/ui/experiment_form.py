@@ -217,7 +217,7 @@ def _draw_methods() -> None:
              label_visibility="collapsed", persist_state="session")  # fmt: skip
     chosen = list(st.session_state[KEY + "methods"] or [])
     last = chosen[-1] if chosen else None
-    said = "Press those that are to be compared." if last is None else f"{last}: {METHODS[last].words}"
+    said = "Choose the methods to compare." if last is None else f"{last}: {METHODS[last].words}"
     st.html(f'<div class="ftft-quiet ftft-under">{html.escape(said)}</div>')
 
 

@@ -101,7 +101,7 @@ def draw_averages(workspace: Workspace, found: TransferReport, asked: Asked) -> 
 
 def draw_probe(workspace: Workspace, suite: str, found: TransferReport, asked: Asked, listed: pd.DataFrame) -> None:
     """Draw what a short probe of the main model says, or how to train one."""
-    st.html('<div class="ftft-heading">Before a main run is paid for</div>')
+    st.html('<div class="ftft-heading">Before you pay for a main run</div>')
     probes = workspace.possible_probes(suite)
     names = dict(zip(probes["run_id"], probes["name"], strict=True))
     probe = frame.page_address(transfer.PAGE).get("probe", "")
