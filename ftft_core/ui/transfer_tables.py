@@ -50,7 +50,7 @@ def references_table(report: TransferReport) -> str:
         ("overlap", "of its set with the main model's, Jaccard; mean over pairs of different seeds", True),
         ("of ceiling", "the overlap between chance (0 %) and two seeds of the main model (100 %)", True),
         ("correlation", f"of {report.score}, Spearman; corrected for the noise of both: as it would be between maps "
-                        f"averaged over infinitely many seeds; unsure where two seeds of one correlate by under {UNSURE:.2f}",
+                        f"averaged over ever more seeds; unsure where two seeds of one correlate by under {UNSURE:.2f}",
          True),
         ("found easy", "share of its set among as many examples that it is surest of; a third by chance, were the set "
                        "a random third", True),
