@@ -202,8 +202,10 @@ def test_a_run_on_other_examples_is_not_paired():
 
 
 def test_unpaired_seeds_are_told():
-    comparison = compare([run("erm", 0, [1, 0]), run("ftft", 1, [1, 1])])
-    assert any("has seeds 1 and its baseline 0: seeds are not paired" in note for note in comparison.notes)
+    one = compare([run("erm", 0, [1, 0]), run("ftft", 1, [1, 1])])
+    assert any(note.startswith("ftft has seeds 1, where the baseline has 0: such differences") for note in one.notes)
+    both = compare([*[run("erm", seed, [1, 0]) for seed in (0, 1)], run("ftft", 1, [1, 1]), run("jtt", 1, [1, 1])])
+    assert [note for note in both.notes if note.startswith("ftft; jtt have seeds 1, where the baseline has 0, 1: ")]
 
 
 def test_pairing_makes_the_interval_narrower_where_seeds_agree():
@@ -427,8 +429,9 @@ def test_seeds_that_have_not_learnt_are_told_where_the_mean_hides_them():
     comparison = compare_runs([*erm, *ftft], splits, LABELS)
     assert comparison.unlearnt == {}
     (said,) = comparison.partly_unlearnt.values()
-    assert said.startswith("ftft (")
-    assert "has not learnt the task with 1 of its 3 seeds (0), whose accuracy on dev is hardly that of always" in said
+    assert (
+        "ftft has not learnt the task with 1 of its 3 seeds (0), whose accuracy on dev is hardly that of always" in said
+    )
     assert "answering 'no' (60.0 %)" in said
     assert said in comparison.notes
     assert conclude(comparison).endswith(said)

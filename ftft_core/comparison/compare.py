@@ -23,13 +23,13 @@ from ftft_core.comparison.bootstrap import (
     difference,
     marks_by_metric,
 )
+from ftft_core.comparison.columns import make_columns
 from ftft_core.comparison.notes import notes_on_baselines, notes_on_labels, notes_on_seeds, unlearnt_methods
 from ftft_core.comparison.runs import (
     KEY_COLUMNS,
     ComparedSplit,
     MethodRuns,
     RunResult,
-    describe,
     group_runs,
 )
 from ftft_core.comparison.scoring import Scores, group_scores, score_all, seed_scores
@@ -143,11 +143,12 @@ def compare_runs(
     elif not any(method.key.method == baseline for method in methods):
         notes.append(f"There is no '{baseline}' run to compare with: {lost} are left empty.")
     baselines = [baseline_of(method, methods, baseline) for method in methods]
-    notes += notes_on_baselines(methods, baselines, baseline, lost)
+    names = {column.column: column.name for column in make_columns(methods)}
+    notes += notes_on_baselines(methods, baselines, baseline, lost, names)
     wholes = [baseline_of(method, methods, base) for method in methods]
     if base != baseline:
         notes += [
-            f"{describe(method.key)} has no '{base}' run on its own model and layers: its cost share is left empty."
+            f"{names[method.column]} has no '{base}' run on its own model and layers: its cost share is left empty."
             for method, whole in zip(methods, wholes, strict=True)
             if whole is None
         ]
@@ -157,7 +158,10 @@ def compare_runs(
     averages: list[dict[str, Any]] = []
     marks_of_averages: list[dict[str, Any]] = []
     for method, its_baseline, whole in zip(methods, baselines, wholes, strict=True):
-        share = _cost_share(method, whole, notes)
+        share = _cost_share(method, whole)
+        if method.mean_flops is None:
+            name = names[method.column]
+            notes.append(f"{name}: the FLOPs of some runs are not known, so its cost share is left empty.")
         for split in splits:
             for metric in metrics:
                 found = _difference(method, its_baseline, (split.name,), metric, scores, seed)
@@ -165,18 +169,18 @@ def compare_runs(
                 rows.append(_row(method, where, seed_scores(method, (split.name,), metric, scores), found, share))
                 marks.append(_mark(method, its_baseline, where, found))
         for role in ROLES:
-            names = tuple(split.name for split in splits if split.role == role)
-            for metric in metrics if names else ():
-                found = _difference(method, its_baseline, names, metric, scores, seed)
+            its_splits = tuple(split.name for split in splits if split.role == role)
+            for metric in metrics if its_splits else ():
+                found = _difference(method, its_baseline, its_splits, metric, scores, seed)
                 where = {"split": "average", "role": role, "metric": metric}
-                averages.append(_row(method, where, seed_scores(method, names, metric, scores), found, share))
+                averages.append(_row(method, where, seed_scores(method, its_splits, metric, scores), found, share))
                 # The mean over one split is that split, which was tested already.
-                marks_of_averages.append(_mark(method, its_baseline, where, found, is_new=len(names) > 1))
-    unlearnt, partly_unlearnt = unlearnt_methods(methods, splits, scores)
+                marks_of_averages.append(_mark(method, its_baseline, where, found, is_new=len(its_splits) > 1))
+    unlearnt, partly_unlearnt = unlearnt_methods(methods, splits, scores, names)
     notes += [
         *unlearnt.values(),
         *partly_unlearnt.values(),
-        *notes_on_seeds(methods, baselines),
+        *notes_on_seeds(methods, baselines, names),
         *notes_on_labels(methods, splits),
     ]
     marked = _holm_per_metric(marks)
@@ -218,9 +222,7 @@ def _difference(
     return None if own is None or other is None else difference(own, other, seed=seed)
 
 
-def _cost_share(method: MethodRuns, whole: MethodRuns | None, notes: list[str]) -> float | None:
-    if method.mean_flops is None:
-        notes.append(f"{describe(method.key)}: the FLOPs of some runs are not known, so its cost share is left empty.")
+def _cost_share(method: MethodRuns, whole: MethodRuns | None) -> float | None:
     if whole is None or method.mean_flops is None or not whole.mean_flops:
         return None
     return method.mean_flops / whole.mean_flops

@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ftft_core.cartography import has_learnt
 from ftft_core.comparison.baselines import kinds_of
-from ftft_core.comparison.columns import make_columns
-from ftft_core.comparison.runs import ComparedSplit, MethodRuns, describe, differing_facts
+from ftft_core.comparison.runs import ComparedSplit, MethodRuns, differing_facts
 from ftft_core.comparison.scoring import Scores, several
 
 SETTINGS = ("suite_fingerprint", "precision")
 """Facts beside those of the training that no method decides. A budget is not one: methods have budgets of their own."""
 
 
+Names = Mapping[str, str]
+"""Id of a method's version -> what it is called beside the others, see `columns.make_columns`."""
+
+
 def notes_on_baselines(
-    methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None], baseline: str, lost: str
+    methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None], baseline: str, lost: str, names: Names
 ) -> list[str]:
     """Say who has no baseline of its own, what is lost by that, and which of several it was for whom."""
     notes = []
     has_any = any(method.key.method == baseline for method in methods)
-    chosen_for: dict[str, list[str]] = {}
+    users_of: dict[str, list[MethodRuns]] = {}
     for method, chosen in zip(methods, baselines, strict=True):
         if chosen is None and has_any:
-            notes.append(
-                f"{describe(method.key)} has no '{baseline}' run on its own model and layers: its {lost} are left "
-                "empty."
-            )
+            name = names[method.column]
+            notes.append(f"{name} has no '{baseline}' run on its own model and layers: its {lost} are left empty.")
         if chosen is not None and (apart := differing_facts([method, chosen], _settings_of(method, chosen))):
             notes.append(
-                f"{describe(method.key)} and its baseline differ in more than the method: {', '.join(apart)}. Their "
+                f"{names[method.column]} and its baseline differ in more than the method: {', '.join(apart)}. Their "
                 "difference is of both together."
             )
         if chosen is not None and chosen is not method and len(kinds_of(method.key, methods, baseline)) > 1:
-            chosen_for.setdefault(chosen.column, []).append(method.key.method)
-    for column in make_columns(methods) if chosen_for else ():
-        if column.column in chosen_for:
-            users = ", ".join(dict.fromkeys(chosen_for[column.column]))
-            kinds = len(kinds_of(column.key, methods, baseline))
+            users_of.setdefault(chosen.column, []).append(method)
+    for chosen in methods:
+        if users := users_of.get(chosen.column):
+            kinds = len(kinds_of(chosen.key, methods, baseline))
+            called = ", ".join(dict.fromkeys(user.key.method for user in users))
             notes.append(
-                f"{users} could be compared with {kinds} kinds of '{baseline}' runs; the differences are to "
-                f"{column.name}, {several('run', column.runs)}."
+                f"{called} could be compared with {kinds} kinds of '{baseline}' runs; the differences are to "
+                f"{names[chosen.column]}, {several('run', chosen.runs)}."
             )
     return notes
 
@@ -54,29 +55,30 @@ def _settings_of(method: MethodRuns, baseline: MethodRuns) -> list[str]:
     return [name for name in both if name in SETTINGS or name.startswith("training.")]
 
 
-def notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None]) -> list[str]:
+def notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None], names: Names) -> list[str]:
     """Say who has one seed only, and whose seeds are not those of its baseline."""
     notes = []
-    single = [describe(method.key) for method in methods if len(method.runs) == 1]
+    single = [names[method.column] for method in methods if len(method.runs) == 1]
     if single:
         notes.append(
             f"One seed only: {'; '.join(single)}. Intervals of their differences leave out that seed's noise: they "
             "don't say how much another one would change. Nothing is marked there."
         )
+    unpaired: dict[tuple[str, str], list[str]] = {}
     for method, baseline in zip(methods, baselines, strict=True):
-        if baseline is None or baseline is method:
-            continue
-        own, other = {run.seed for run in method.runs}, {run.seed for run in baseline.runs}
-        if own != other:
-            notes.append(
-                f"{describe(method.key)} has seeds {_numbers(own)} and its baseline {_numbers(other)}: seeds are not "
-                "paired, which makes the interval wider. The same seeds for both would pair them."
-            )
+        if baseline is not None and (own := _seeds(method)) != (other := _seeds(baseline)):
+            unpaired.setdefault((own, other), []).append(names[method.column])
+    for (own, other), called in unpaired.items():
+        has = "has" if len(called) == 1 else "have"
+        notes.append(
+            f"{'; '.join(called)} {has} seeds {own}, where the baseline has {other}: such differences are of the means "
+            "over all seeds of either side, unpaired, which makes their intervals wider."
+        )
     return notes
 
 
 def unlearnt_methods(
-    methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit], scores: Scores
+    methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit], scores: Scores, names: Names
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Say of which methods scores mean nothing, since they have not learnt the task: one label may be right often
     enough on a test split to look robust.
@@ -101,13 +103,13 @@ def unlearnt_methods(
             weak = {seed for seed, accuracy in of_seed.items() if not has_learnt(accuracy, guessing)}
             if not has_learnt(own, guessing):
                 in_the_mean[method.column] = (
-                    f"{describe(method.key)} has not learnt the task: its accuracy on {split.name} is {100 * own:.1f} "
+                    f"{names[method.column]} has not learnt the task: its accuracy on {split.name} is {100 * own:.1f} "
                     f"%, where always answering '{most_frequent}' gives {100 * guessing:.1f} %. Its other scores say "
                     "nothing of robustness."
                 )
             elif weak:
                 with_some_seeds[method.column] = (
-                    f"{describe(method.key)} has not learnt the task with {len(weak)} of its {len(of_seed)} seeds "
+                    f"{names[method.column]} has not learnt the task with {len(weak)} of its {len(of_seed)} seeds "
                     f"({_numbers(weak)}), whose accuracy on {split.name} is hardly that of always answering "
                     f"'{most_frequent}' ({100 * guessing:.1f} %). Its means include them."
                 )
@@ -129,6 +131,10 @@ def notes_on_labels(methods: Sequence[MethodRuns], splits: Sequence[ComparedSpli
                 "called so, and a model that always says so would have 100 %. Read it beside a split with other labels."
             )
     return notes
+
+
+def _seeds(method: MethodRuns) -> str:
+    return _numbers({run.seed for run in method.runs})
 
 
 def _numbers(values: set[int]) -> str:
