@@ -47,7 +47,7 @@ def summary_rows(report: ComparisonReport, metric: str) -> Iterator[list[str]]:
     averages = comparison.averages
     averages = averages[(averages["role"] == "out_of_distribution") & (averages["metric"] == metric)]
     for model, layers in main_models(report):
-        own = {column.column for column in report.of_main_model(model, layers).columns}
+        own = {column.id for column in report.of_main_model(model, layers).columns}
         chosen = to_records(averages[averages["column"].isin(own)])
         erm = version_for_summary(chosen, "erm")
         if comparison.baseline != "erm" or erm is None:
@@ -80,7 +80,7 @@ def difference_cell(row: dict[str, Any] | None, comparison: Comparison) -> str:
 def seeds_table(report: ComparisonReport, metric: str) -> Iterator[str]:
     """Give the means of every seed: on dev, in distribution and out of it, so that one sees what seeds do."""
     scores = report.comparison.seeds
-    names = {column.column: column.name for column in report.columns}
+    names = {column.id: column.name for column in report.columns}
     scores = scores[(scores["metric"] == metric) & scores["column"].isin([*names])]
     if scores.empty:
         return

@@ -204,26 +204,26 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[str]:
     few = [f"{column.name} ({column.num_seeds})" for column in report.few_seeds()]
     if few:
         yield f"**Fewer than three seeds**, so their spread is hardly known: {', '.join(few)}."
-    own = {column.column for column in report.columns if column.runs}
+    own = {column.id for column in report.columns if column.runs}
     yield "Costs, the reference's included; seconds compare only between runs on the same machine."
     yield cost_table(report, own)
     if report.together:
         yield report.together
     said = [
-        conclude(report.comparison, column=column.column).replace(column.title, column.name, 1)
+        conclude(report.comparison, column=column.id).replace(column.title, column.name, 1)
         for column in report.columns
-        if column.column in own and column.title != report.comparison.baseline
+        if column.id in own and column.title != report.comparison.baseline
     ]
     yield "\n".join(f"- {sentence}" for sentence in said) if said else "There is nothing to compare with yet."
 
 
 def cost_table(report: ComparisonReport, own: set[str]) -> str:
-    names = {column.column: column.name for column in report.columns}
+    names = {column.id: column.name for column in report.columns}
     rows = []
     for method, row in zip(report.comparison.methods, to_records(report.costs), strict=True):
-        if method.column in own:
+        if method.id in own:
             cells = [number(row["flops"], 1, 1e-12), *(number(row[f"{unit}_share"], 2) for unit in SHARES)]
-            rows.append([names[method.column], str(row["num_seeds"]), *cells])
+            rows.append([names[method.id], str(row["num_seeds"]), *cells])
     return table(["method", "seeds", "TFLOP", *(f"{words}, share" for words in SHARES.values())], rows)
 
 
@@ -250,10 +250,10 @@ def curve_blocks(workspace: Workspace, report: ComparisonReport, stem: str, figu
         found = workspace.cost_curves(report, metric=METRIC, role=role)
         if found.curves.empty or not found.baseline_cost or found.reach.empty:
             continue
-        drawn = [column for column in report.columns if column.column in set(found.curves["column"])]
+        drawn = [column for column in report.columns if column.id in set(found.curves["column"])]
         said = reach_words(report, found, drawn, METRIC, ROLES[role])
         if role == "out_of_distribution":
-            shown = {column.column: column.name for column in drawn[:MOST_CURVES]}
+            shown = {column.id: column.name for column in drawn[:MOST_CURVES]}
             name = f"{stem}-curves.svg"
             figures[name] = cost_curves_figure(
                 found.curves, found.points, shown, LIGHT, whole=found.baseline_cost, baseline=baseline,
@@ -266,7 +266,7 @@ def curve_blocks(workspace: Workspace, report: ComparisonReport, stem: str, figu
             for column in drawn:
                 if column.title == baseline:
                     yield f"How {column.name} converges on the development set, in shares of its cost:"
-                    yield convergence(found.curves[found.curves["column"] == column.column], found.baseline_cost)
+                    yield convergence(found.curves[found.curves["column"] == column.id], found.baseline_cost)
 
 
 def convergence(curve: pd.DataFrame, whole: float) -> str:

@@ -52,14 +52,14 @@ def test_no_two_columns_have_one_name():
     assert [column.detail for column in found] == ["a/big, 12 layers", "b/big, 12 layers"]
     rates = [run("erm", facts={"training.learning_rate": rate}) for rate in (2e-5, 2.0000001e-5)]
     found = columns(rates)
-    assert [column.detail for column in found] == [f"learning rate 2e-05; {each.column[-6:]}" for each in found]
+    assert [column.detail for column in found] == [f"learning rate 2e-05; {each.id[-6:]}" for each in found]
     assert found[0].name != found[1].name
 
 
 def test_a_column_s_id_is_the_same_whatever_else_is_there():
     (alone,) = columns([run("erm", facts={"budget": "epochs 3"})])
     both = columns([run("erm", facts={"budget": "epochs 4"}), run("erm", 1, facts={"budget": "epochs 3"})])
-    assert alone.column == both[1].column != both[0].column
+    assert alone.id == both[1].id != both[0].id
     assert column_id(run("erm")) == column_id(run("erm", 7))
 
 

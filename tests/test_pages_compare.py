@@ -152,7 +152,7 @@ def test_what_is_missing_is_shown(tmp_path):
 
 
 def test_a_mean_of_fewer_seeds_than_its_column_has_says_so(report):
-    rows, seeds = report.rows.copy(), report.comparison.marks["column"] == report.column("ftft").column
+    rows, seeds = report.rows.copy(), report.comparison.marks["column"] == report.column("ftft").id
     rows.loc[seeds.to_numpy() & (rows["split"] == "news").to_numpy(), "num_seeds"] = 2
     fewer = replace(report, comparison=replace(report.comparison, rows=rows))
     of_all, of_some = (words(comparison_table(each, "accuracy", LIGHT)) for each in (report, fewer))
@@ -198,7 +198,7 @@ def test_every_main_model_has_a_front_of_its_own(tmp_path):
     assert [line.partition(": ")[0] for line in said] == ["mini-lm, 6 layers", "mini-lm, 1 layer"]
     assert all("best of" not in line for line in said)
     drawn = [column for column in report.columns if column.title == "random"]
-    named = [report.conclude(column.column, "accuracy").partition(": random reaches ")[0] for column in drawn]
+    named = [report.conclude(column.id, "accuracy").partition(": random reaches ")[0] for column in drawn]
     assert named == [column.detail for column in drawn]
     assert named[0] != named[1]
     points = front_points(report, "accuracy")
@@ -215,16 +215,16 @@ def test_points_of_the_front_and_words_of_the_curves(workspace, report):
     assert not points.loc["erm_matched", "on_front"]
     curves = workspace.cost_curves(report)
     said = reach_words(report, curves, list(report.columns), "accuracy", "out of distribution")
-    share = curves.reach.set_index("column").loc[report.column("ftft").column, "share"]
+    share = curves.reach.set_index("column").loc[report.column("ftft").id, "share"]
     assert f"ftft at {100 * share:.0f} %" in said[0]
     assert "Not reached by" in said[1]
-    ends = curves.points[curves.points["is_end"] & (curves.points["column"] == report.column("erm").column)]
+    ends = curves.points[curves.points["is_end"] & (curves.points["column"] == report.column("erm").id)]
     assert said[2].startswith(
         f"The 3 seeds of erm spread there by {100 * ends['value'].std():.1f} (standard deviation)"
     )
     assert "200 of news" in said[3]
     assert len(said) == 4
-    ends = curves.curves["is_end"] | (curves.curves["column"] != report.column("ftft").column)
+    ends = curves.curves["is_end"] | (curves.curves["column"] != report.column("ftft").id)
     said = reach_words(report, replace(curves, curves=curves.curves[ends]), list(report.columns), "accuracy", "there")
     assert said[4].startswith("ftft is one point: not all of the seeds")
 
@@ -239,7 +239,7 @@ def test_the_summary_of_a_pair_counts_what_was_won_and_lost(workspace, report):
 
 
 def test_pins_are_ftft_against_the_baseline_unless_asked_otherwise(report):
-    assert default_pins(report) == (report.column("ftft").column, report.columns[0].column)
+    assert default_pins(report) == (report.column("ftft").id, report.columns[0].id)
 
 
 def test_groups_are_ordered_and_counted(workspace, report):
@@ -262,7 +262,7 @@ def test_of_too_many_groups_those_that_differ_most_are_drawn():
 
 
 def test_the_address_sets_score_baseline_pins_and_split(app, report):
-    second = report.column("random").column
+    second = report.column("random").id
     page = open_compare(app, metric="ece", baseline="erm_matched", second=second, split="checks")
     assert page.selectbox(key="compare.metric").value == "ece"
     assert page.selectbox(key="compare.baseline").value == "erm_matched"
@@ -288,7 +288,7 @@ def test_what_a_link_says_of_a_part_of_the_page_is_told_as_words(app):
 
 def test_choosing_changes_the_page_and_the_address(app, report):
     page = open_compare(app)
-    random = report.column("random").column
+    random = report.column("random").id
     page.selectbox(key="compare.second").select(random).run()
     assert page.query_params["second"] == random
     assert "random" in written(page).split('data-testid="pair-summary"')[1]
@@ -300,7 +300,7 @@ def test_choosing_changes_the_page_and_the_address(app, report):
 
 
 def test_one_method_against_itself_says_so(app, report):
-    erm = report.columns[0].column
+    erm = report.columns[0].id
     page = open_compare(app, first=erm, second=erm)
     assert "Both are the same method" in written(page)
 

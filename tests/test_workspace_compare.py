@@ -40,7 +40,7 @@ def report(workspace):
 
 
 def row(report, column, split, metric="accuracy"):
-    chosen = (report.comparison.marks["column"] == report.column(column).column).to_numpy()
+    chosen = (report.comparison.marks["column"] == report.column(column).id).to_numpy()
     rows = report.rows[chosen & (report.rows["split"] == split) & (report.rows["metric"] == metric)]
     return rows.iloc[0]
 
@@ -101,7 +101,7 @@ def test_scores_are_scikit_learn_s_on_stored_predictions(workspace, report, spli
 
 def test_every_mean_says_which_runs_it_is_of(workspace, report):
     seeds = report.comparison.seeds
-    column = report.column("ftft").column
+    column = report.column("ftft").id
     found = seeds[(seeds["column"] == column) & (seeds["split"] == "news") & (seeds["metric"] == "accuracy")]
     assert [report.compared.names[run_id] for run_id in found["run_id"]] == ["ftft-0", "ftft-1", "ftft-2"]
     assert found["value"].mean() == pytest.approx(row(report, "ftft", "news")["mean"])
@@ -123,7 +123,7 @@ def test_a_method_none_of_whose_runs_finished_has_a_column_of_its_own(tmp_path):
     assert [(each.name, each.num_seeds, each.num_wanted) for each in report.columns] == [("erm", 1, 1), ("focal", 0, 2)]
     assert "focal: no seed finished (seed 0 failed: the disk is full; seed 1 failed" in report.notes[0]
     with pytest.raises(InputError, match="No run of focal has finished"):
-        workspace.compare_pair(report, "erm", report.columns[1].column, "news")
+        workspace.compare_pair(report, "erm", report.columns[1].id, "news")
 
 
 def test_a_seed_that_failed_before_its_precision_was_known_is_missing_in_the_column_of_the_others(tmp_path):
@@ -176,7 +176,7 @@ def test_other_subsets_and_other_references_are_columns_of_their_own(tmp_path):
 
 def test_curves_run_over_cost_with_the_reference_paid_first(workspace, report):
     found = workspace.cost_curves(report, metric="accuracy")
-    ftft = found.curves[found.curves["column"] == report.column("ftft").column]
+    ftft = found.curves[found.curves["column"] == report.column("ftft").id]
     assert ftft["cost"].tolist() == pytest.approx([8e12 + 20e12 * place / 6 for place in range(1, 7)])
     assert ftft["is_end"].tolist() == [False] * 5 + [True]
     end = np.mean([row(report, "ftft", split)["mean"] for split in ("news", "checks", "praise")])
@@ -184,10 +184,10 @@ def test_curves_run_over_cost_with_the_reference_paid_first(workspace, report):
     assert found.baseline_cost == pytest.approx(60e12)
     assert found.num_examples == {"news": 200, "checks": 240, "praise": 80}
     reach = found.reach.set_index("column")
-    erm = found.curves[found.curves["column"] == report.column("erm").column]
+    erm = found.curves[found.curves["column"] == report.column("erm").id]
     assert reach["target"].iloc[0] == pytest.approx(erm["mean"].max())
     first = ftft[ftft["mean"] >= erm["mean"].max()]["cost"].min()
-    assert reach.loc[report.column("ftft").column, "share"] == pytest.approx(first / 60e12)
+    assert reach.loc[report.column("ftft").id, "share"] == pytest.approx(first / 60e12)
 
 
 def test_curves_of_dev_and_of_what_is_not_there(workspace, report):
@@ -260,7 +260,7 @@ def test_two_methods_are_compared_from_the_command_line_too(workspace, report, c
     said = json.loads(capsys.readouterr().out)
     pair = workspace.compare_pair(report, "ftft", "erm", "checks")
     assert said["counts"] == pair.counts()
-    assert (said["first"], said["second"]) == (report.column("ftft").column, report.column("erm").column)
+    assert (said["first"], said["second"]) == (report.column("ftft").id, report.column("erm").id)
     assert said["confusions"]["first"] == pair.first.confusion.tolist()
     assert len(said["groups"]) == 5 * 3
     assert main(words) == 2

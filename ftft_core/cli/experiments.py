@@ -273,7 +273,7 @@ def _say_versions(report: ComparisonReport, names: Sequence[str]) -> None:
     for name in names:
         versions = [each for each in report.columns if each.title == name and each.runs]
         if len(versions) > 1:
-            others = "; ".join(f"{each.column} is {each.name}" for each in versions[1:])
+            others = "; ".join(f"{each.id} is {each.name}" for each in versions[1:])
             say(
                 f"note: {name} has {len(versions)} versions. This is {versions[0].name}; for another give its id: "
                 f"{others}."
@@ -287,8 +287,8 @@ def _print_pair(settings: Settings, pair: Pair, names: tuple[str, str]) -> None:
         print_json(
             {
                 "split": pair.split,
-                "first": pair.first.column,
-                "second": pair.second.column,
+                "first": pair.first.id,
+                "second": pair.second.id,
                 "labels": pair.labels,
                 "counts": counts,
                 "mcnemar_p": p_value,
@@ -333,10 +333,10 @@ def _print_report(report: ComparisonReport) -> None:
 
 def _costs(report: ComparisonReport) -> list[dict[str, Any]]:
     """The cost of each method with its reference's, for display."""
-    names = {column.column: column.name for column in report.columns}
+    names = {column.id: column.name for column in report.columns}
     return [
         {
-            "method": names[method.column],
+            "method": names[method.id],
             "TFLOP": None if row["flops"] is None else row["flops"] / 1e12,
             "share of FLOPs": row["flops_share"],
             "minutes": None if row["seconds"] is None else row["seconds"] / 60,

@@ -57,8 +57,8 @@ class MissingRun:
 class Column:
     """A version of a method: runs that differ by nothing but the seed, and those that are missing."""
 
-    column: str
-    """Id, the same whatever else is compared."""
+    id: str
+    """The same whatever else is compared, see `runs.column_id`."""
     key: MethodKey
     title: str
     """The method's name."""

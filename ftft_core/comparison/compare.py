@@ -143,12 +143,12 @@ def compare_runs(
     elif not any(method.key.method == baseline for method in methods):
         notes.append(f"There is no '{baseline}' run to compare with: {lost} are left empty.")
     baselines = [baseline_of(method, methods, baseline) for method in methods]
-    names = {column.column: column.name for column in make_columns(methods)}
+    names = {column.id: column.name for column in make_columns(methods)}
     notes += notes_on_baselines(methods, baselines, baseline, lost, names)
     wholes = [baseline_of(method, methods, base) for method in methods]
     if base != baseline:
         notes += [
-            f"{names[method.column]} has no '{base}' run on its own model and layers: its cost share is left empty."
+            f"{names[method.id]} has no '{base}' run on its own model and layers: its cost share is left empty."
             for method, whole in zip(methods, wholes, strict=True)
             if whole is None
         ]
@@ -160,7 +160,7 @@ def compare_runs(
     for method, its_baseline, whole in zip(methods, baselines, wholes, strict=True):
         share = _cost_share(method, whole)
         if method.mean_flops is None:
-            name = names[method.column]
+            name = names[method.id]
             notes.append(f"{name}: the FLOPs of some runs are not known, so its cost share is left empty.")
         for split in splits:
             for metric in metrics:
@@ -270,7 +270,7 @@ def _mark(
         "metric": where["metric"],
         "p_value": found.p_value if found is not None and is_test else None,
         "has_seed_noise": found is not None and found.has_seed_noise,
-        "column": method.column,
+        "column": method.id,
     }
 
 
@@ -279,7 +279,7 @@ def _seed_frame(
 ) -> pd.DataFrame:
     columns = ["column", "run_id", "seed", "split", "role", "metric", "value"]
     rows = [
-        (method.column, run.run_id, run.seed, split.name, split.role, metric, scores[run.run_id, split.name, metric][0])
+        (method.id, run.run_id, run.seed, split.name, split.role, metric, scores[run.run_id, split.name, metric][0])
         for method in methods
         for run in method.runs
         for split in splits

@@ -29,22 +29,22 @@ def notes_on_baselines(
     users_of: dict[str, list[MethodRuns]] = {}
     for method, chosen in zip(methods, baselines, strict=True):
         if chosen is None and has_any:
-            name = names[method.column]
+            name = names[method.id]
             notes.append(f"{name} has no '{baseline}' run on its own model and layers: its {lost} are left empty.")
         if chosen is not None and (apart := differing_facts([method, chosen], _settings_of(method, chosen))):
             notes.append(
-                f"{names[method.column]} and its baseline differ in more than the method: {', '.join(apart)}. Their "
+                f"{names[method.id]} and its baseline differ in more than the method: {', '.join(apart)}. Their "
                 "difference is of both together."
             )
         if chosen is not None and chosen is not method and len(kinds_of(method.key, methods, baseline)) > 1:
-            users_of.setdefault(chosen.column, []).append(method)
+            users_of.setdefault(chosen.id, []).append(method)
     for chosen in methods:
-        if users := users_of.get(chosen.column):
+        if users := users_of.get(chosen.id):
             kinds = len(kinds_of(chosen.key, methods, baseline))
             called = ", ".join(dict.fromkeys(user.key.method for user in users))
             notes.append(
                 f"{called} could be compared with {kinds} kinds of '{baseline}' runs; the differences are to "
-                f"{names[chosen.column]}, {several('run', chosen.runs)}."
+                f"{names[chosen.id]}, {several('run', chosen.runs)}."
             )
     return notes
 
@@ -58,7 +58,7 @@ def _settings_of(method: MethodRuns, baseline: MethodRuns) -> list[str]:
 def notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns | None], names: Names) -> list[str]:
     """Say who has one seed only, and whose seeds are not those of its baseline."""
     notes = []
-    single = [names[method.column] for method in methods if len(method.runs) == 1]
+    single = [names[method.id] for method in methods if len(method.runs) == 1]
     if single:
         notes.append(
             f"One seed only: {'; '.join(single)}. Intervals of their differences leave out that seed's noise: they "
@@ -67,7 +67,7 @@ def notes_on_seeds(methods: Sequence[MethodRuns], baselines: Sequence[MethodRuns
     unpaired: dict[tuple[str, str], list[str]] = {}
     for method, baseline in zip(methods, baselines, strict=True):
         if baseline is not None and (own := _seeds(method)) != (other := _seeds(baseline)):
-            unpaired.setdefault((own, other), []).append(names[method.column])
+            unpaired.setdefault((own, other), []).append(names[method.id])
     for (own, other), called in unpaired.items():
         has = "has" if len(called) == 1 else "have"
         notes.append(
@@ -102,14 +102,14 @@ def unlearnt_methods(
             own = float(np.mean([*of_seed.values()]))
             weak = {seed for seed, accuracy in of_seed.items() if not has_learnt(accuracy, guessing)}
             if not has_learnt(own, guessing):
-                in_the_mean[method.column] = (
-                    f"{names[method.column]} has not learnt the task: its accuracy on {split.name} is {100 * own:.1f} "
+                in_the_mean[method.id] = (
+                    f"{names[method.id]} has not learnt the task: its accuracy on {split.name} is {100 * own:.1f} "
                     f"%, where always answering '{most_frequent}' gives {100 * guessing:.1f} %. Its other scores say "
                     "nothing of robustness."
                 )
             elif weak:
-                with_some_seeds[method.column] = (
-                    f"{names[method.column]} has not learnt the task with {len(weak)} of its {len(of_seed)} seeds "
+                with_some_seeds[method.id] = (
+                    f"{names[method.id]} has not learnt the task with {len(weak)} of its {len(of_seed)} seeds "
                     f"({_numbers(weak)}), whose accuracy on {split.name} is hardly that of always answering "
                     f"'{most_frequent}' ({100 * guessing:.1f} %). Its means include them."
                 )

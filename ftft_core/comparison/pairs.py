@@ -45,7 +45,7 @@ wrong would make a method look worse for having an even number of seeds.
 class Side:
     """One of the two methods on the split."""
 
-    column: str
+    id: str
     seeds: tuple[int, ...]
     """Seeds with predictions on the split."""
 
@@ -146,7 +146,7 @@ def compare_pair(
     num_first = len(sides[0])
     parts = (probabilities[:num_first], probabilities[num_first:])
     made = [
-        _side(method.column, tuple(side), part, gold)
+        _side(method.id, tuple(side), part, gold)
         for method, side, part in zip((first, second), sides, parts, strict=True)
     ]
     groups = next((each.groups for each in given if each.groups is not None), None)
@@ -204,11 +204,11 @@ def reliability_bins(probabilities: Sequence[FloatArray], gold: IntArray) -> pd.
     )
 
 
-def _side(column: str, seeds: tuple[int, ...], probabilities: Sequence[FloatArray], gold: IntArray) -> Side:
+def _side(id: str, seeds: tuple[int, ...], probabilities: Sequence[FloatArray], gold: IntArray) -> Side:
     right = np.stack([values.argmax(axis=1) == gold for values in probabilities]).mean(axis=0)
     together = np.mean(probabilities, axis=0).argmax(axis=1) == gold
     return Side(
-        column,
+        id,
         seeds,
         {name: np.array([function(values, gold) for values in probabilities]) for name, function in METRICS.items()},
         np.mean([confusion_counts(values, gold) for values in probabilities], axis=0),

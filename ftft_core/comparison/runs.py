@@ -123,7 +123,7 @@ class MethodRuns:
         return self.runs[0].facts
 
     @property
-    def column(self) -> str:
+    def id(self) -> str:
         """Id of these runs as a column of a comparison, see `column_id`."""
         return column_id(self.runs[0])
 

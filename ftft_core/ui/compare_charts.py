@@ -77,8 +77,8 @@ def draw_curves(report: ComparisonReport, metric: str, focus: list[str]) -> None
     if found.curves.empty or not found.baseline_cost:
         st.markdown(":gray[Curves need a finished baseline run whose cost is known, and predictions on every split.]")
         return
-    drawn = [column for column in report.columns if column.column in set(found.curves["column"])]
-    shown = {column.column: column.name for column in _not_too_many(drawn, focus, report.comparison.baseline)}
+    drawn = [column for column in report.columns if column.id in set(found.curves["column"])]
+    shown = {column.id: column.name for column in _not_too_many(drawn, focus, report.comparison.baseline)}
     reached = dict(zip(found.reach["column"], found.reach["share"], strict=True))
     figure = cost_curves_figure(
         found.curves,
@@ -106,6 +106,6 @@ MAX_CURVES = 8
 
 def _not_too_many(drawn: list[Column], focus: list[str], baseline: str) -> list[Column]:
     """Keep at most as many as there are colours: what is looked at and the baseline first."""
-    ranked = sorted(drawn, key=lambda column: (column.column not in focus, column.title != baseline))
-    kept = {column.column for column in ranked[:MAX_CURVES]}
-    return [column for column in drawn if column.column in kept]
+    ranked = sorted(drawn, key=lambda column: (column.id not in focus, column.title != baseline))
+    kept = {column.id for column in ranked[:MAX_CURVES]}
+    return [column for column in drawn if column.id in kept]

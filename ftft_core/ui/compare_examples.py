@@ -89,7 +89,7 @@ def _draw_filters(report: ComparisonReport, pair: Pair) -> dict[str, Any]:
 def _draw_page(
     report: ComparisonReport, pair: Pair, names: tuple[str, str], outcome: str, query: dict[str, Any]
 ) -> None:
-    signature = repr((pair.split, pair.first.column, pair.second.column, outcome, sorted(query.items(), key=str)))
+    signature = repr((pair.split, pair.first.id, pair.second.id, outcome, sorted(query.items(), key=str)))
     if st.session_state.get("compare.examples.of") != signature:  # another list begins at its first page
         st.session_state["compare.examples.of"] = signature
         st.session_state["compare.examples.page"] = 1

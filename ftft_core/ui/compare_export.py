@@ -27,7 +27,7 @@ def draw_export(report: ComparisonReport, metric: str) -> None:
 
 def seeds_csv(report: ComparisonReport) -> str:
     """Return one row for every score of every run: the numbers that all means are of."""
-    names = {column.column: column.name for column in report.columns}
+    names = {column.id: column.name for column in report.columns}
     seeds = report.comparison.seeds
     frame = seeds.assign(method=seeds["column"].map(names), run=seeds["run_id"].map(report.compared.names))
     return str(frame[["method", "run", "run_id", "seed", "split", "role", "metric", "value"]].to_csv(index=False))

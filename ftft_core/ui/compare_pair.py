@@ -34,14 +34,14 @@ def default_pins(report: ComparisonReport) -> tuple[str, str]:
     """Return the methods to look at first: ftft, or what is not the baseline, against the baseline."""
     usable = [column for column in report.columns if column.runs]
     baseline = next((column for column in usable if column.title == report.comparison.baseline), usable[0])
-    others = [column for column in usable if column.column != baseline.column]
+    others = [column for column in usable if column.id != baseline.id]
     first = next((column for column in others if column.title == "ftft"), others[0] if others else baseline)
-    return first.column, baseline.column
+    return first.id, baseline.id
 
 
 def read_pins(report: ComparisonReport, problems: list[str]) -> tuple[str, str]:
     """Return the two pinned columns that the address names."""
-    names = {column.column: column.name for column in report.columns if column.runs}
+    names = {column.id: column.name for column in report.columns if column.runs}
     first, second = default_pins(report)
     return (
         compare_state.asked("first", names, first, problems),
@@ -51,7 +51,7 @@ def read_pins(report: ComparisonReport, problems: list[str]) -> tuple[str, str]:
 
 def draw_pair(report: ComparisonReport, first: str, second: str, metric: str) -> None:
     """Draw the two pinned methods on one split."""
-    names = {column.column: column.name for column in report.columns if column.runs}
+    names = {column.id: column.name for column in report.columns if column.runs}
     splits = {split.name: f"{split.name} ({ROLE_TITLES[split.role].lower()})" for split in report.compared.splits}
     if not splits:
         return

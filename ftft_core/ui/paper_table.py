@@ -87,7 +87,7 @@ def comparison_table(report: ComparisonReport, metric: str, theme: Theme) -> str
     body.append(_section(_cost_title(report), cells.width))
     body += _cost_rows(report, cells)
     baselines = report.baselines
-    head = "".join(f"<th>{_head(column, column.column in baselines, cells)}</th>" for column in report.columns)
+    head = "".join(f"<th>{_head(column, column.id in baselines, cells)}</th>" for column in report.columns)
     kinds = " dense" * (cells.width > ROOMY_COLUMNS) + " tips" * (cells.width <= TIP_COLUMNS)
     return (
         f'<div class="ftft-paper{kinds}" data-testid="comparison-table"><table>'
@@ -115,12 +115,12 @@ class _Cells:
 
     def split(self, column: Column, split: str) -> str:
         """Return the cell of a method on a split."""
-        row = self.rows.get((column.column, split))
+        row = self.rows.get((column.id, split))
         return self._cell(row, column, split, self._values(column, [split]))
 
     def average(self, column: Column, role: str) -> str:
         """Return the cell of a method's mean over the splits of a role."""
-        row = self.averages.get((column.column, role))
+        row = self.averages.get((column.id, role))
         splits = [split.name for split in self.report.compared.splits if split.role == role]
         values = self._values(column, splits)
         return self._cell(row, column, f"mean of {len(splits)} splits, {ROLE_TITLES[role].lower()}", values)
@@ -136,7 +136,7 @@ class _Cells:
         """Give seed, name of the run, and score (mean over the splits), of the runs that have them all."""
         if self.seeds is None or not splits:
             return []
-        found = self.seeds[(self.seeds["column"] == column.column) & self.seeds["split"].isin(splits)]
+        found = self.seeds[(self.seeds["column"] == column.id) & self.seeds["split"].isin(splits)]
         names = self.report.compared.names
         return [
             (int(seed), names.get(str(run_id), str(run_id)), float(of_run["value"].mean()))
@@ -229,10 +229,10 @@ def _cost_title(report: ComparisonReport) -> str:
 
 def _cost_rows(report: ComparisonReport, cells: _Cells) -> list[str]:
     records = to_records(report.costs)
-    costs = {method.column: row for method, row in zip(report.comparison.methods, records, strict=True)}
+    costs = {method.id: row for method, row in zip(report.comparison.methods, records, strict=True)}
     lines: list[tuple[str, list[str]]] = [("FLOPs", []), ("optimizer steps", []), ("training time", [])]
     for column in report.columns:
-        row = costs.get(column.column)
+        row = costs.get(column.id)
         own = [report.compared.own_flops.get(run.run_id) for run in column.runs]
         for (_, line), unit in zip(lines, ("flops", "optimizer_steps", "seconds"), strict=True):
             if row is None or row[unit] is None:

@@ -32,12 +32,12 @@ def front_points(report: ComparisonReport, metric: str) -> pd.DataFrame:
     by_column = {row["column"]: row for row in to_records(robust)}
     rows = []
     for column in report.columns:
-        row = by_column.get(column.column)
+        row = by_column.get(column.id)
         if row is None or row["mean"] is None or row["cost_share"] is None:
             continue
         is_baseline = column.title == report.comparison.baseline
         values = (row["mean"], row["std"], row["cost_share"], is_baseline, row["num_seeds"])
-        rows.append((column.name, column.column, *values, (column.key.model, column.key.num_layers)))
+        rows.append((column.name, column.id, *values, (column.key.model, column.key.num_layers)))
     names = ["name", "column", "score", "std", "cost_share", "is_baseline", "num_seeds", "main_model"]
     points = pd.DataFrame(rows, columns=names).astype({"std": float, "score": float, "cost_share": float})
     sign = 1 if HIGHER_IS_BETTER[metric] else -1
@@ -60,7 +60,7 @@ def reach_words(
     reaching: list[tuple[float, str]] = []
     missing: list[tuple[float, str]] = []
     for column in drawn:
-        row = by_column.loc[column.column]
+        row = by_column.loc[column.id]
         if pd.notna(row["share"]):
             reaching.append((float(row["share"]), column.name))
         else:
@@ -104,4 +104,4 @@ def reach_words(
 def _only_ends(found: CostCurves, drawn: Sequence[Column]) -> list[str]:
     """Name the methods whose mean curve is its end alone."""
     on_the_way = set(found.curves.loc[~found.curves["is_end"].astype(bool), "column"])
-    return [column.name for column in drawn if column.column not in on_the_way]
+    return [column.name for column in drawn if column.id not in on_the_way]

@@ -61,7 +61,7 @@ class ComparisonReport:
     @property
     def names(self) -> list[str]:
         """Name of the column of each row."""
-        named = {column.column: column.name for column in self.columns}
+        named = {column.id: column.name for column in self.columns}
         return [named[column] for column in self.comparison.marks["column"]]
 
     @property
@@ -88,12 +88,12 @@ class ComparisonReport:
         """Ids of the columns that differences are taken to."""
         methods, baseline = self.comparison.methods, self.comparison.baseline
         found = [baseline_of(method, methods, baseline) for method in methods if method.key.method != baseline]
-        return frozenset(chosen.column for chosen in found if chosen is not None)
+        return frozenset(chosen.id for chosen in found if chosen is not None)
 
     def conclude(self, column: str | None, metric: str) -> str:
         """Conclude on one version of a method (ftft's best when None), named where its method has several."""
         said = conclude(self.comparison, column=column, metric=metric)
-        found = next((each for each in self.columns if each.column == column), None)
+        found = next((each for each in self.columns if each.id == column), None)
         if found is None or sum(each.title == found.title for each in self.columns) < 2:
             return said
         return f"{found.detail}: {said}"
@@ -123,12 +123,12 @@ class ComparisonReport:
         averages = comparison.averages[comparison.averages["role"].isin(several)]
         rows = comparison.rows.join(comparison.marks[more])
         found = pd.concat([rows, averages[rows.columns]], ignore_index=True) if len(averages) else rows
-        return found[found["column"].isin([column.column for column in self.columns])]
+        return found[found["column"].isin([column.id for column in self.columns])]
 
     def _printed(self) -> dict[str, Any]:
         """What tables are made of."""
         found = self._with_averages()
-        named = {column.column: column.name for column in self.columns}
+        named = {column.id: column.name for column in self.columns}
         return {
             "rows": found[self.comparison.rows.columns],
             "baseline": self.comparison.baseline,
@@ -142,10 +142,10 @@ class ComparisonReport:
 
         :raises InputError: with what there is.
         """
-        found = [each for each in self.columns if each.column == column]
+        found = [each for each in self.columns if each.id == column]
         found += [each for each in self.columns if each.title == column and each.runs]
         if not found:
-            known = dict.fromkeys([*(each.title for each in self.columns), *(each.column for each in self.columns)])
+            known = dict.fromkeys([*(each.title for each in self.columns), *(each.id for each in self.columns)])
             raise InputError(unknown("method in this comparison", column, list(known)))
         return found[0]
 
@@ -275,7 +275,7 @@ class Results(Maps):
         groups = None
         for name, side in (("first", pair.first), ("second", pair.second)):
             gold_probability, votes = [], np.zeros((len(frame), len(pair.labels)))
-            for run in report.column(side.column).runs:
+            for run in report.column(side.id).runs:
                 given = run.predictions.get(pair.split)
                 if run.seed not in side.seeds or given is None:
                     continue
@@ -325,10 +325,10 @@ class Results(Maps):
                 for step, found in of_run.groupby("step"):
                     if len(found) == len(splits) and step < steps:
                         cost = before + own * float(step) / steps
-                        rows.append((column.column, run.run_id, run.seed, step, cost, found["value"].mean(), False))
+                        rows.append((column.id, run.run_id, run.seed, step, cost, found["value"].mean(), False))
                 rows.append(
                     (
-                        column.column,
+                        column.id,
                         run.run_id,
                         run.seed,
                         steps,
@@ -357,17 +357,15 @@ def _method_runs(column: Column) -> MethodRuns:
 def _baseline_column(report: ComparisonReport, with_curves: set[str]) -> str | None:
     """Give the baseline's column that curves are held against: one that others are compared with, with most seeds."""
     candidates = [
-        column
-        for column in report.columns
-        if column.title == report.comparison.baseline and column.column in with_curves
+        column for column in report.columns if column.title == report.comparison.baseline and column.id in with_curves
     ]
 
     baselines = report.baselines
 
     def rank(column: Column) -> tuple[bool, bool, int]:
-        return column.column in baselines, column.key.fraction == 1.0, column.num_seeds
+        return column.id in baselines, column.key.fraction == 1.0, column.num_seeds
 
-    return max(candidates, key=rank).column if candidates else None
+    return max(candidates, key=rank).id if candidates else None
 
 
 def _end_score(

@@ -108,7 +108,7 @@ def test_numbers_say_where_they_come_from_on_hover_and_a_figure_is_saved_as_svg(
 def test_pins_and_score_go_into_the_address_and_back(open_page, compared, report):
     tab = open_page()
     before = tab.get_by_test_id("pair-summary").inner_text()
-    choose(tab, "second", "random", report.column("random").column)
+    choose(tab, "second", "random", report.column("random").id)
     choose(tab, "split", "checks (out of distribution)", "checks")
     summary = tab.get_by_test_id("pair-summary").inner_text()
     assert summary.startswith("Of 240 examples only ftft is right in most seeds on ")
