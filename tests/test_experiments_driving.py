@@ -17,7 +17,7 @@ from ftft_core import cli as command_line
 from ftft_core import experiments
 from ftft_core.errors import InputError, NotFoundError, RunError
 from ftft_core.experiments import costs as costs_module
-from ftft_core.experiments import follow, look_at, look_at_values, record
+from ftft_core.experiments import follow, preview, preview_values, record
 from ftft_core.experiments import running as running_module
 from ftft_core.experiments.driving import drive, start_experiment, work_on
 from ftft_core.jobs import Queue
@@ -77,7 +77,7 @@ def test_one_experiment_has_one_driver(instant: Instant, recipe: Any) -> None:
                 start()
             told.append(caught.value.message)
 
-    plan = look_at(instant.workspace, recipe)
+    plan = preview(instant.workspace, recipe)
     drive(instant.workspace, recipe, plan=plan, watch=start_once_more)
     assert len(told) == 2
     folder = record.find(instant.workspace.folder, only(instant.workspace).experiment)
@@ -109,7 +109,7 @@ def test_a_driver_that_was_killed_is_seen_as_such_and_its_runs_can_be_stopped(
     monkeypatch.setattr(Queue, "ensure_worker", lambda _: None)
     workspace = instant.workspace
     folder = record.keep(workspace.folder, recipe)
-    plan = look_at(workspace, recipe)
+    plan = preview(workspace, recipe)
     running_module._advance(workspace, plan.runs, start=True, started=set())
     folder.claim(plan.runs)
     folder.change(pid=NOBODY)
@@ -127,7 +127,7 @@ def test_stopping_one_leaves_what_another_waits_for(
     monkeypatch.setattr(Queue, "ensure_worker", lambda _: None)
     workspace = instant.workspace
     other = toy_recipe(instant, tmp_path, methods=["erm", "focal"], seeds=[0])
-    plan = look_at(workspace, other)
+    plan = preview(workspace, other)
     running_module._advance(workspace, plan.runs, start=True, started=set())
     record.keep(workspace.folder, other).claim(plan.runs)
 
@@ -166,7 +166,7 @@ def test_an_unknown_one_is_told_and_a_broken_one_hides_no_other(instant: Instant
 
 def test_the_price_is_that_of_what_is_missing(instant: Instant, recipe: Any) -> None:
     workspace = instant.workspace
-    before = look_at(workspace, recipe)
+    before = preview(workspace, recipe)
     # map-run is of the same model: 1e9 FLOPs and 12 s in 30 steps; nothing is known of one with a single layer.
     assert (len(before.runs), before.num_missing, before.is_measured) == (3, 3, False)
     assert before.words == "3 runs, 0 of them finished already, 3 to do: not measured yet"
@@ -174,7 +174,7 @@ def test_the_price_is_that_of_what_is_missing(instant: Instant, recipe: Any) -> 
     drive(workspace, recipe, watch=unheard)
     more = recipe.model_copy(update={"methods": ("erm", "ftft", "erm_matched", "random"), "seeds": (0, 1)})
     num_subsets = len(workspace.subsets())
-    plan = look_at(workspace, more)
+    plan = preview(workspace, more)
     assert (len(plan.runs), plan.num_finished, plan.num_missing) == (10, 3, 7)
     # Instant takes 1e6 FLOPs a step: erm 48, its reference 8 (one layer, its own 2 epochs read as 8 steps), ftft and
     # random 16; matched is 16 + those of the reference, which the newest run of the kind tells.
@@ -191,10 +191,10 @@ def test_the_price_is_that_of_what_is_missing(instant: Instant, recipe: Any) -> 
 def test_several_devices_share_what_is_to_do(instant: Instant, recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     drive(instant.workspace, recipe, watch=unheard)
     more = recipe.model_copy(update={"seeds": (1, 2, 3)})
-    alone = look_at(instant.workspace, more)
+    alone = preview(instant.workspace, more)
     assert " devices" not in alone.words
     monkeypatch.setattr(costs_module, "find_devices", lambda: tuple(f"cuda:{number}" for number in range(8)))
-    plan = look_at(instant.workspace, more)
+    plan = preview(instant.workspace, more)
     assert plan.num_missing == 9
     assert plan.seconds == alone.seconds is not None
     # All seeds at once, but ftft waits for its reference, which is more than an eighth of their sum.
@@ -203,14 +203,14 @@ def test_several_devices_share_what_is_to_do(instant: Instant, recipe: Any, monk
     assert chain > plan.seconds / 8
     assert f"about {duration_words(max(chain, *seconds.values()))} on 8 devices" in plan.words
     monkeypatch.setattr(costs_module, "find_devices", lambda: ("cuda:0", "cuda:1"))
-    assert f"about {duration_words(plan.seconds / 2)} on 2 devices" in look_at(instant.workspace, more).words
+    assert f"about {duration_words(plan.seconds / 2)} on 2 devices" in preview(instant.workspace, more).words
 
 
 def test_steps_on_all_the_data_are_priced_by_runs_on_all_the_data(instant: Instant, recipe: Any) -> None:
     workspace = instant.workspace
     instant.flops_of_step = lambda config: 1e6 if config.subset is None else 3e6
     drive(workspace, recipe, watch=unheard)
-    costs = {cost.method: cost for cost in look_at(workspace, recipe).methods}
+    costs = {cost.method: cost for cost in preview(workspace, recipe).methods}
     assert (costs["erm"].flops, costs["ftft"].flops) == (pytest.approx(48e6), pytest.approx(3 * 16e6))
 
 
@@ -220,14 +220,14 @@ def test_everything_that_speaks_against_a_recipe_is_told_at_once(instant: Instan
         "suite": "nowhere", "main_model": {"model": model, "layers": 40}, "methods": ["magic"], "epochs": 0,
         "reference_model": [{"model": "no/such-folder/at-all"}, {"model": 7}],
     }  # fmt: skip
-    parsed, plan = look_at_values(instant.workspace, values)
+    parsed, plan = preview_values(instant.workspace, values)
     assert parsed is None
     said = " | ".join(plan.problems)
     for part in ("no method 'magic'", "epochs", "no suite 'nowhere'", "layers: received 40", "no/such-folder/at-all",
                  "reference_model.1.model"):  # fmt: skip
         assert part in said, said
     for nothing in ("text", None, [1], {}):
-        assert look_at_values(instant.workspace, nothing)[1].problems
+        assert preview_values(instant.workspace, nothing)[1].problems
 
 
 def test_a_suite_whose_files_changed_since_it_was_added_is_refused(instant: Instant, tmp_path: Path) -> None:
@@ -240,37 +240,37 @@ def test_a_suite_whose_files_changed_since_it_was_added_is_refused(instant: Inst
     (data / "spec.yaml").write_text(spec, encoding="utf-8")
     workspace.add_suite("mine", data / "spec.yaml")
     recipe = toy_recipe(instant, tmp_path, suite="mine", methods=["erm"])
-    assert not look_at(workspace, recipe).problems
+    assert not preview(workspace, recipe).problems
     before = (data / "train.csv").read_text(encoding="utf-8")
     # Written anew, with other line ends: it is the same suite.
     (data / "train.csv").write_text(before.replace("\n", "\r\n"), encoding="utf-8", newline="")
-    assert not look_at(workspace, recipe).problems
+    assert not preview(workspace, recipe).problems
     for wrong in (before.replace("sentence 3,", "sentence three,"), "text,label\n", None):
         (data / "train.csv").unlink()
         if wrong is not None:
             (data / "train.csv").write_text(wrong, encoding="utf-8")
-        (problem,) = look_at(workspace, recipe).problems
+        (problem,) = preview(workspace, recipe).problems
         assert problem.startswith(f"The suite 'mine' changed since it was added: {data / 'train.csv'}. Its runs")
         with pytest.raises(InputError, match="The experiment can't work, for 1 reason"):
             start_experiment(workspace, recipe)
     # Together with what else is wrong.
-    said = " | ".join(look_at_values(workspace, {"suite": "mine", "methods": ["magic"]})[1].problems)
+    said = " | ".join(preview_values(workspace, {"suite": "mine", "methods": ["magic"]})[1].problems)
     assert "no method 'magic'" in said
     assert "changed since it was added" in said
     (data / "train.csv").write_text(before, encoding="utf-8")
-    assert not look_at(workspace, recipe).problems
+    assert not preview(workspace, recipe).problems
     # One that matches the pattern now is part of it; a suite whose spec is gone can't be told to have changed.
     (data / "tell.csv").write_text(before, encoding="utf-8")
-    (problem,) = look_at(workspace, recipe).problems
+    (problem,) = preview(workspace, recipe).problems
     assert str(data / "tell.csv") in problem
     (data / "spec.yaml").unlink()
-    assert not look_at(workspace, recipe).problems
+    assert not preview(workspace, recipe).problems
     # One that was typed in is watched too; and what is forgotten is not held against who takes its name.
     (data / "tell.csv").unlink()
     workspace.remove_suite("mine")
     workspace.add_suite("mine", SpecText(spec, data))
     (data / "dev.csv").write_text(before, encoding="utf-8")
-    (problem,) = look_at(workspace, recipe).problems
+    (problem,) = preview(workspace, recipe).problems
     assert str(data / "dev.csv") in problem
     (data / "spec.yaml").write_text(spec, encoding="utf-8")
     workspace.add_suite("now", data / "spec.yaml")
@@ -285,7 +285,7 @@ def test_where_a_suite_came_from_may_be_out_of_reach(instant: Instant, tmp_path:
     recipe = toy_recipe(instant, tmp_path, methods=["erm"])
     for damaged in ("{", "{}", '{"spec": 3, "files": {}}', '{"spec": "/\\u0000", "files": {}}'):
         origin.write_text(damaged, encoding="utf-8")
-        assert not look_at(workspace, recipe).problems, damaged
+        assert not preview(workspace, recipe).problems, damaged
 
 
 def test_options_of_a_source_and_folders_are_looked_into(tmp_path: Path) -> None:

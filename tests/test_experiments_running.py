@@ -18,9 +18,9 @@ import yaml
 
 from ftft_core.config import TRACKERS, BudgetConfig, RunConfig, missing_trackers
 from ftft_core.errors import InputError, NotFoundError, RunError, WorkspaceBusyError
-from ftft_core.experiments import PlannedRun, Recipe, look_at, plan_experiment, run_experiment
+from ftft_core.experiments import PlannedRun, Recipe, plan_experiment, preview, run_experiment
 from ftft_core.experiments import running as running_module
-from ftft_core.experiments.running import stop_experiment
+from ftft_core.experiments.running import stop_runs
 from ftft_core.jobs import Queue
 from ftft_core.run_folder import RunFolder
 from ftft_core.workspace import Workspace
@@ -169,7 +169,7 @@ def test_a_run_that_somebody_removes_is_missing_alone(
         run_experiment(instant.workspace, planned, watch=watch)
     assert failure.value.problems == ["random, seed 0: removed (somebody removed it)"]
     assert Counter(run.status for run in planned) == {"finished": 3, "removed": 1}
-    stop_experiment(instant.workspace, planned)  # which has nothing to stop, and does not stumble over it
+    stop_runs(instant.workspace, planned)  # which has nothing to stop, and does not stumble over it
 
 
 def test_a_database_that_is_busy_makes_no_run_fail(
@@ -234,7 +234,7 @@ def test_a_tracker_that_is_not_installed_is_told_before_anything_starts(instant:
     if lacked is None:
         pytest.skip("every tracker is installed")
     logged = toy_recipe(instant, tmp_path, methods=["erm"], seeds=[0], training={"main": {"trackers": [lacked]}})
-    problems = look_at(instant.workspace, logged).problems
+    problems = preview(instant.workspace, logged).problems
     assert len([problem for problem in problems if f"`pip install {lacked}`" in problem]) == 1
     assert instant.trained == []
 

@@ -26,13 +26,13 @@ from ftft_core.experiments import (
     experiments,
     find,
     follow,
-    go_on,
-    look_at,
-    look_at_values,
     mapping_of,
     prepare_demo,
+    preview,
+    preview_values,
+    raise_problems,
     read_values,
-    refuse,
+    resume,
     start_experiment,
     stop,
     yaml_of,
@@ -58,8 +58,8 @@ def demo(settings: Settings, detach: bool) -> None:
     workspace = settings.open()
     recipe = prepare_demo(workspace)
     say(f"Workspace {workspace.folder}; the map can be looked at as soon as the reference is done: {_SERVE_HINT}")
-    plan = look_at(workspace, recipe)
-    refuse(plan)
+    plan = preview(workspace, recipe)
+    raise_problems(plan)
     _run(workspace, recipe, measured(workspace, recipe, plan))
     report = workspace.compare(recipe.suite)
     if settings.as_json:
@@ -86,11 +86,11 @@ def experiment(settings: Settings, recipe: str, dry_run: bool, warm_up: bool, de
     """
     workspace = settings.open()
     values = read_values(recipe)
-    parsed, plan = look_at_values(workspace, values, what=f"The recipe {recipe}")
+    parsed, plan = preview_values(workspace, values, what=f"The recipe {recipe}")
     if parsed is None:
         count = len(plan.problems)
         raise InputError(f"The recipe {recipe} has {count} problem{'s' * (count != 1)}.", plan.problems)
-    refuse(plan)
+    raise_problems(plan)
     if warm_up:
         plan = measured(workspace, parsed, plan)
     if dry_run:
@@ -205,7 +205,7 @@ def stop_one(settings: Settings, experiment: str) -> None:
 @pass_settings
 def resume_one(settings: Settings, experiment: str) -> None:
     """Go on with EXPERIMENT, in the background: only what is missing is trained."""
-    _say_started(settings, go_on(settings.open(), experiment))
+    _say_started(settings, resume(settings.open(), experiment))
 
 
 @of_experiments.command("recipe")

@@ -12,7 +12,7 @@ from ftft_core.cli.app import Settings, cli, config_options, pass_settings
 from ftft_core.cli.output import print_json, print_table, print_text, say
 from ftft_core.config import BudgetConfig, RunConfig, TrainingConfig
 from ftft_core.errors import InputError, RunError
-from ftft_core.experiments import ExperimentPlan, Recipe, look_at, refuse
+from ftft_core.experiments import ExperimentPlan, Recipe, preview, raise_problems
 from ftft_core.planning import Plan, duration_words, flops_words, memory_words
 from ftft_core.planning.asked import Asked
 from ftft_core.workspace import Workspace
@@ -138,8 +138,8 @@ def measured(workspace: Workspace, recipe: Recipe, plan: ExperimentPlan) -> Expe
         workspace.start_measuring(plan.asked, again=True)
         starts += 1
         _wait(workspace, plan.asked)
-        plan = look_at(workspace, recipe)
-        refuse(plan)
+        plan = preview(workspace, recipe)
+        raise_problems(plan)
         if plan.measuring_failed is not None:
             say(f"What the runs will take could not be measured: {plan.measuring_failed}")
             break

@@ -13,15 +13,15 @@
 `python -m ftft_core.experiments WORKSPACE EXPERIMENT` is the process that works on one.
 """
 
-from ftft_core.experiments.costs import ExperimentPlan, MethodCost, look_at, look_at_values
+from ftft_core.experiments.costs import ExperimentPlan, MethodCost, preview, preview_values
 from ftft_core.experiments.demo import prepare_demo
-from ftft_core.experiments.driving import drive, experiments, go_on, refuse, start_experiment, stop
+from ftft_core.experiments.driving import drive, experiments, raise_problems, resume, start_experiment, stop
 from ftft_core.experiments.following import Following, follow, seconds_left
 from ftft_core.experiments.planning import PlannedRun
 from ftft_core.experiments.recipe import Recipe, mapping_of, read_recipe, read_values
 from ftft_core.experiments.recipe_text import values_of, yaml_of
 from ftft_core.experiments.record import Experiment, ExperimentFolder, RunLine, find, id_of, recipe_of, remove
-from ftft_core.experiments.running import plan_experiment, run_experiment, stop_experiment
+from ftft_core.experiments.running import plan_experiment, run_experiment, stop_runs
 
 __all__ = [
     "Experiment",
@@ -36,23 +36,23 @@ __all__ = [
     "experiments",
     "find",
     "follow",
-    "go_on",
     "id_of",
-    "look_at",
-    "look_at_values",
     "mapping_of",
     "plan_experiment",
     "prepare_demo",
+    "preview",
+    "preview_values",
+    "raise_problems",
     "read_recipe",
     "read_values",
     "recipe_of",
-    "refuse",
     "remove",
+    "resume",
     "run_experiment",
     "seconds_left",
     "start_experiment",
     "stop",
-    "stop_experiment",
+    "stop_runs",
     "values_of",
     "yaml_of",
 ]

@@ -13,8 +13,8 @@ from types import FrameType
 
 from ftft_core.errors import FTFTError
 from ftft_core.experiments import record
-from ftft_core.experiments.costs import look_at
-from ftft_core.experiments.driving import refuse, told, work_on
+from ftft_core.experiments.costs import preview
+from ftft_core.experiments.driving import raise_problems, told, work_on
 from ftft_core.workspace import Workspace
 
 
@@ -29,8 +29,8 @@ def main(folder: Path, experiment: str) -> int:
             kept = record.find(folder, experiment)
         workspace = Workspace(folder)
         workspace.database.linger()
-        plan = look_at(workspace, kept.read().recipe)
-        refuse(plan)
+        plan = preview(workspace, kept.read().recipe)
+        raise_problems(plan)
         work_on(workspace, kept, plan.runs, watch=told(_print))
     except FTFTError as failure:
         _print(str(failure))

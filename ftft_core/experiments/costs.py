@@ -109,7 +109,7 @@ class ExperimentPlan:
         return f"about {duration_words(max(seconds / at_once, *ends.values()))} on {at_once} devices"
 
 
-def look_at(workspace: Workspace, recipe: Recipe) -> ExperimentPlan:
+def preview(workspace: Workspace, recipe: Recipe) -> ExperimentPlan:
     """Say what an experiment will take, or every reason why it can't work."""
     asked = tuple(_one_of_each_model(recipe))
     plan = workspace.plan(asked)
@@ -140,7 +140,7 @@ def _changes(workspace: Workspace, suite: str) -> list[str]:
     ]
 
 
-def look_at_values(
+def preview_values(
     workspace: Workspace, values: object, *, what: str = "The recipe"
 ) -> tuple[Recipe | None, ExperimentPlan]:
     """Do the same for what somebody wrote; what is wrong in it is told together with what can't be used.
@@ -149,7 +149,7 @@ def look_at_values(
     """
     try:
         recipe = parse(Recipe, values, what=what)
-        return recipe, look_at(workspace, recipe)
+        return recipe, preview(workspace, recipe)
     except InputError as failure:
         problems = list(failure.problems or [failure.message])
     if isinstance(values, Mapping):

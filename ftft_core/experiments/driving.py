@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ftft_core.errors import FTFTError, InputError, RunError
 from ftft_core.experiments import record
-from ftft_core.experiments.costs import ExperimentPlan, look_at
+from ftft_core.experiments.costs import ExperimentPlan, preview
 from ftft_core.experiments.planning import PlannedRun
 from ftft_core.experiments.recipe import Recipe
 from ftft_core.experiments.record import Experiment, ExperimentFolder
-from ftft_core.experiments.running import Watch, run_experiment, stop_experiment
+from ftft_core.experiments.running import Watch, run_experiment, stop_runs
 from ftft_core.run_folder import start_detached
 from ftft_core.workspace import Workspace
 
@@ -29,7 +29,7 @@ class _ToldToStop(Exception):
     """Somebody asked the driver to stop."""
 
 
-def refuse(plan: ExperimentPlan) -> None:
+def raise_problems(plan: ExperimentPlan) -> None:
     """Refuse a plan that can't work.
 
     :raises InputError: with all reasons.
@@ -42,11 +42,11 @@ def refuse(plan: ExperimentPlan) -> None:
 def drive(workspace: Workspace, recipe: Recipe, *, plan: ExperimentPlan | None = None, watch: Watch) -> ExperimentPlan:
     """Work on an experiment in this process until all of it has finished, or somebody stops it.
 
-    :param plan: what `look_at` gave, where the caller asked before.
+    :param plan: what `preview` gave, where the caller asked before.
     :raises RunError: when it is under way already, was stopped, or a run did not finish.
     """
-    plan = look_at(workspace, recipe) if plan is None else plan
-    refuse(plan)
+    plan = preview(workspace, recipe) if plan is None else plan
+    raise_problems(plan)
     with record.changing(workspace.folder):
         folder = record.keep(workspace.folder, recipe)
         if folder.is_driven():
@@ -62,8 +62,8 @@ def start_experiment(workspace: Workspace, recipe: Recipe, *, plan: ExperimentPl
     :raises InputError: with every reason why it can't work.
     :raises RunError: when it is under way already.
     """
-    plan = look_at(workspace, recipe) if plan is None else plan
-    refuse(plan)
+    plan = preview(workspace, recipe) if plan is None else plan
+    raise_problems(plan)
     with record.changing(workspace.folder):
         folder = record.keep(workspace.folder, recipe)
         if folder.is_driven():
@@ -84,7 +84,7 @@ def work_on(workspace: Workspace, folder: ExperimentFolder, planned: Sequence[Pl
             run_experiment(workspace, planned, watch=_recording(folder, watch))
         except (_ToldToStop, KeyboardInterrupt):
             folder.say("stopping", planned)
-            stop_experiment(workspace, planned, keep=_in_use_elsewhere(workspace.folder, folder))
+            stop_runs(workspace, planned, keep=_in_use_elsewhere(workspace.folder, folder))
             folder.say("stopped", planned, "stopped; each run left a checkpoint to go on from")
             raise RunError("Stopped; the same command goes on from here.") from None
         except FTFTError as failure:
@@ -126,7 +126,7 @@ def experiments(workspace: Workspace, suite: str | None = None) -> list[Experime
     return record.list_experiments(workspace.folder, suite)
 
 
-def go_on(workspace: Workspace, experiment: str) -> ExperimentFolder:
+def resume(workspace: Workspace, experiment: str) -> ExperimentFolder:
     """Have a process of its own go on with an experiment.
 
     :raises NotFoundError: when there is none with this id.

@@ -89,7 +89,7 @@ def run_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, watch
         )
 
 
-def stop_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, keep: Collection[str] = ()) -> None:
+def stop_runs(workspace: Workspace, planned: Sequence[PlannedRun], *, keep: Collection[str] = ()) -> None:
     """Stop the runs of a plan that are under way; each leaves a checkpoint to go on from.
 
     :param keep: ids of runs that others wait for, too: they go on.

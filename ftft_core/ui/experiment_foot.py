@@ -112,7 +112,7 @@ def _look(values: object, *, may_measure: bool) -> tuple[Looked, str | None]:
 
 
 def _look_again(values: object) -> Looked:
-    recipe, plan = experiments.look_at_values(chosen().workspace, values)
+    recipe, plan = experiments.preview_values(chosen().workspace, values)
     kept = st.session_state[PLANNED] = Looked(values, recipe, plan, time.monotonic())
     return kept
 

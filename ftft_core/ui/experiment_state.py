@@ -75,7 +75,7 @@ def stop(experiment: str) -> None:
 
 def go_on(experiment: str) -> None:
     """Go on with an experiment."""
-    _try(experiment, lambda: experiments.go_on(open_workspace(), experiment))
+    _try(experiment, lambda: experiments.resume(open_workspace(), experiment))
 
 
 def compare() -> None:
