@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from wording import MISSING, number, table
 
 from ftft_core.comparison import Comparison, difference_words, to_records
 from ftft_core.comparison.runs import short_model
-from ftft_core.comparison.tables import METRIC_TITLES
+from ftft_core.comparison.tables import METRIC_TITLES, version_to_speak_of
 from ftft_core.workspace import ComparisonReport
 
 SUMMARISED = ("ftft", "random", "erm_matched", "cartography")
@@ -64,9 +63,9 @@ def summary_rows(report: ComparisonReport, metric: str) -> Iterator[list[str]]:
 
 
 def version_for_summary(rows: Sequence[dict[str, Any]], method: str) -> dict[str, Any] | None:
-    """Of the versions of a method that with most seeds, then the cheapest."""
+    """Of the versions of a method the one that conclusions speak of."""
     known = [row for row in rows if row["method"] == method and row["mean"] is not None]
-    return min(known, key=lambda row: (-row["num_seeds"], row["cost_share"] or math.inf), default=None)
+    return dict(version_to_speak_of(known)) if known else None
 
 
 def difference_cell(row: dict[str, Any] | None, comparison: Comparison) -> str:

@@ -32,7 +32,7 @@ from overview import main_models, seeds_table, short_summary, summary, summary_r
 from probe import cases_of
 from wording import number, table
 
-from ftft_core.comparison import conclude, count_probes, to_records
+from ftft_core.comparison import count_probes, to_records
 from ftft_core.comparison.runs import short_model
 from ftft_core.comparison.tables import METRIC_TITLES
 from ftft_core.errors import FTFTError
@@ -210,7 +210,7 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[str]:
     if report.together:
         yield report.together
     said = [
-        conclude(report.comparison, column=column.id).replace(column.title, column.name, 1)
+        report.conclude(column.id, METRIC)
         for column in report.columns
         if column.id in own and column.title != report.comparison.baseline
     ]

@@ -56,7 +56,7 @@ with metric_column:
     compare_state.pick("Score", "metric", METRIC_TITLES, metric, "accuracy")
 with baseline_column:
     compare_state.pick("Baseline", "baseline", methods, baseline, usual)
-said = html.escape(report.conclude(first, metric))
+said = "<br>".join(map(html.escape, report.conclusions(first, metric)))
 words_column.html(f'<div class="ftft-summary">{said}</div>{no_erm_markup(report)}{seeds_markup(report)}')
 
 beside = len(report.columns) <= BESIDE_COLUMNS

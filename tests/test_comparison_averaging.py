@@ -59,7 +59,23 @@ def test_an_average_is_held_against_single_runs_of_other_seeds():
     assert rows.loc["small, 2 seeds", "correlation"] == pytest.approx(np.mean(each))
     assert rows.loc["small, 2 seeds", ["cost", "num_runs", "same_seed"]].tolist() == [6.0, 2, True]
     assert rows.loc["another seed of the main model", "kind"] == "main"
-    assert found["overlap"].is_monotonic_decreasing
+    # The best first, and last what shares its seed with what it is held against.
+    assert found["same_seed"].tolist() == [False, False, True]
+    assert found["overlap"][:2].is_monotonic_decreasing
+
+
+def test_an_average_is_not_held_against_a_seed_that_is_in_it_where_it_can_be_helped():
+    maps = {"m0": noisy(0), "m1": noisy(1), "s0": noisy(2), "s1": noisy(3), "s2": noisy(4)}
+    seeds = {"m0": 0, "m1": 1, "s0": 0, "s1": 1, "s2": 2}
+    found = compare_averages(maps, ["m0", "m1"], {"small": ["s0", "s1", "s2"]}, seeds=seeds).set_index("average")
+    both = found.loc["small, 2 seeds"]
+    each = [
+        stats.spearmanr((maps[a]["variability"] + maps["s2"]["variability"]) / 2, maps[main]["variability"]).statistic
+        for a, main in (("s0", "m1"), ("s1", "m0"))
+    ]
+    assert both["correlation"] == pytest.approx(np.mean(each))
+    assert both[["num_ways", "same_seed"]].tolist() == [2, False]
+    assert found.loc["small, 3 seeds", "same_seed"]
 
 
 def test_an_average_of_two_references_beats_each():

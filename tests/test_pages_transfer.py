@@ -173,7 +173,7 @@ def test_a_matrix_without_a_ceiling_says_so() -> None:
 
 def test_averages_of_unknown_cost_are_left_out_of_the_chart() -> None:
     rows = [("a", "run", 0.3, 0.2), ("b", "seeds", 0.4, np.nan), ("c", "main", 0.5, 1.0)]
-    averages = pd.DataFrame(rows, columns=["average", "kind", "overlap", "cost_share"])
+    averages = pd.DataFrame(rows, columns=["average", "kind", "overlap", "cost_share"]).assign(same_seed=False)
     figure = averages_figure(averages, LIGHT, chance=0.2, ceiling=0.5)
     assert [list(trace.x) for trace in figure.data] == [[0.2], [1.0]]
 

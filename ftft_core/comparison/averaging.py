@@ -167,7 +167,7 @@ def compare_averages(
         words = "another seed of the main model" if number == 1 else f"{number} seeds of the main model"
         rows.append(judge.row(words, "main", combinations(main_runs, number)))
     found = pd.DataFrame([row for row in rows if row is not None], columns=list(AVERAGE_COLUMNS))
-    return found.sort_values("overlap", ascending=False, kind="stable", ignore_index=True)
+    return found.sort_values(["same_seed", "overlap"], ascending=[True, False], kind="stable", ignore_index=True)
 
 
 class _Judge:
@@ -206,12 +206,13 @@ class _Judge:
     def _row(
         self, name: str, kind: str, averages: Sequence[tuple[tuple[str, ...], pd.DataFrame]], num_runs: int
     ) -> dict[str, Any] | None:
-        overlaps, correlations, same = [], [], False
-        for way, average in averages:
-            against, shares_seed = other_runs(way, list(self.sets), self.seeds)
-            if not against:
-                continue
-            same |= shares_seed
+        held = [(way, average, *other_runs(way, list(self.sets), self.seeds)) for way, average in averages]
+        held = [each for each in held if each[2]]
+        same = all(shares_seed for *_, shares_seed in held)
+        overlaps, correlations = [], []
+        for _, average, against, shares_seed in held:
+            if shares_seed and not same:
+                continue  # It saw the examples in the order of what it is held against, and agrees more for that.
             chosen, ranks = chosen_shares(average, self.score, self.fraction), centred_ranks(average, self.score)
             overlaps.append(np.mean([jaccard(chosen, self.sets[run]) for run in against]))
             correlations.append(np.mean([correlation_of_ranks(ranks, self.ranks[run]) for run in against]))

@@ -15,27 +15,34 @@ POINT_COLUMNS = ("column", "run_id", "seed", "step", "cost", "value")
 score there. The last point of a run is the model that it kept."""
 
 CURVE_COLUMNS = ("column", "cost", "mean", "std", "num_seeds")
+SAME_PLACE = 0.05
+"""Share of a run within which the looks of several seeds lie at one place of their mean curve."""
+
 REACH_COLUMNS = ("column", "target", "target_std", "target_seeds", "best", "cost", "share")
 
 
 def mean_curves(points: pd.DataFrame) -> pd.DataFrame:
-    """Mean of curves over seeds, at the places that all of a method's runs have.
+    """Mean of curves over those of a method's seeds that were looked at on the way, or over all where none was.
 
-    Runs of one method look at the same steps, but where one stops early or keeps an earlier model its last point lies
-    elsewhere: the last points of all are taken together, and of the others those at steps that every run has.
+    The n-th looks of all these runs are one place, and so are their ends. A place that one of them lacks, as it stopped
+    early, is left out, and so is one where they lie far apart, as they were not told to look at the same times.
 
     :param points: `POINT_COLUMNS`, and `is_end` for the model that a run kept.
     :returns: `CURVE_COLUMNS` and `is_end`, by method in the order of cost; `std` over seeds (ddof 1), NaN of one.
     """
     rows = []
     for column, of_method in points.groupby("column", sort=False):
+        looked_at = of_method.loc[~of_method["is_end"], "run_id"].unique()
+        if len(looked_at):
+            of_method = of_method[of_method["run_id"].isin(looked_at)]
         num_seeds = of_method["run_id"].nunique()
         ends = of_method[of_method["is_end"]]
-        looks = of_method[~of_method["is_end"]]
-        places = [(step, False, at_step) for step, at_step in looks.groupby("step")]
-        places += [(None, True, ends)] if len(ends) else []
-        for _, is_end, found in places:
-            if found["run_id"].nunique() < num_seeds:
+        looks = of_method[~of_method["is_end"]].sort_values("step", kind="stable")
+        apart = SAME_PLACE * float(ends["step"].max()) if len(ends) else 0.0
+        places = [(False, found) for _, found in looks.groupby(looks.groupby("run_id").cumcount())]
+        places += [(True, ends)] if len(ends) else []
+        for is_end, found in places:
+            if len(found) < num_seeds or (not is_end and np.ptp(found["step"]) > apart):
                 continue
             values = found["value"].to_numpy(dtype=float)
             std = float(values.std(ddof=1)) if len(values) > 1 else float("nan")

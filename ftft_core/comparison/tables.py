@@ -5,6 +5,7 @@ Owns wording and rounding for display. Takes the rows of a `Comparison` (a frame
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from ftft_core.comparison.baselines import cost_base
+from ftft_core.comparison.columns import make_columns
 from ftft_core.comparison.compare import ROW_COLUMNS, Comparison, to_records
 from ftft_core.errors import InputError, one_of, unknown
 from ftft_core.metrics import HIGHER_IS_BETTER
@@ -107,7 +109,8 @@ def conclude(
     """Say what a method reached against the baseline, out of distribution if there is such a split, and then what it
     gained or lost in distribution.
 
-    Of several versions of the method the one with the best average speaks. What the interval leaves out is said.
+    Of several versions of the method the one with most seeds speaks, then the cheapest: a choice by scores would make
+    it look better than it is. What the interval leaves out is said.
 
     :param method: ftft when left out; without runs of it, what else there is beside the baseline.
     :param column: one version of a method alone, see `runs.column_id`.
@@ -131,10 +134,10 @@ def conclude(
         return (
             f"There is nothing to conclude about {method}: no run of it has all predictions {where} (runs of: {have})."
         )
-    best = max(records, key=lambda row: row["mean"] if HIGHER_IS_BETTER[metric] else -row["mean"])
-    words = f"{method} reaches {100 * best['mean']:.1f} {METRIC_TITLES[metric].lower()} {where}"
-    if len(records) > 1:
-        words += f" in the best of {len(records)} versions, which makes it look better than it is,"
+    best = version_to_speak_of(records)
+    names = {each.id: each.name for each in make_columns(comparison.methods)}
+    name = names.get(best["column"], method)
+    words = f"{name} reaches {100 * best['mean']:.1f} {METRIC_TITLES[metric].lower()} {where}"
     if method == comparison.baseline:
         return f"{words} ({_seeds(best['num_seeds'])}); it is the baseline."
     if best["delta"] is None:
@@ -150,6 +153,12 @@ def conclude(
         + _said_in_distribution(comparison, best, roles[0], metric)
         + _said_of_learning(comparison, str(best.get("column")))
     )
+
+
+def version_to_speak_of(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Of the rows of a method's versions that with most seeds, then the cheapest."""
+    costs = {id(row): math.inf if row["cost_share"] is None else row["cost_share"] for row in rows}
+    return min(rows, key=lambda row: (-row["num_seeds"], costs[id(row)]))
 
 
 def _said_in_distribution(comparison: Comparison, best: Mapping[str, Any], role: str, metric: str) -> str:

@@ -16,6 +16,9 @@ from ftft_core.figures.themes import Theme, base_layout, colour_scale, plain
 
 ROW_HEIGHT = 34
 NAME_CHARACTERS = 30
+ROOMY_MATRIX = 10
+"""Rows up to which the cells of a matrix hold words."""
+
 TITLES = {"overlap": "overlap of the sets (Jaccard)", "correlation": "rank correlation (Spearman)"}
 
 KINDS = {
@@ -89,14 +92,17 @@ def agreement_figure(
             },
         )
     )
+    is_small = len(names) > ROOMY_MATRIX
+    cells = []
     for i, j in np.ndindex(*values.shape):
         if np.isfinite(values[i, j]):
             share = (values[i, j] - chance) / (high - chance)
             words, colour = f"{values[i, j]:.2f}{'*' * bool(same_seed[i, j])}", _on(theme, float(share))
         else:
-            words, colour = ("one run" if i == j else "–"), theme.muted
-        figure.add_annotation(x=j, y=i, text=words, showarrow=False,
-                              font={"size": 12 if len(names) <= 10 else 10, "color": colour})  # fmt: skip
+            words, colour = ("one run" if i == j and not is_small else "–"), theme.muted
+        cells.append({"x": j, "y": i, "text": words.replace("-", "−"), "showarrow": False,
+                     "font": {"size": 10 if is_small else 12, "color": colour}})  # fmt: skip
+    figure.layout.annotations = cells  # At once: Plotly looks at all that are there for each that is added.
     framed = [places[name] for name in main if name in places]
     if framed:
         first, last = min(framed) - 0.5, max(framed) + 0.5
@@ -117,7 +123,9 @@ def agreement_figure(
 def averages_figure(averages: pd.DataFrame, theme: Theme, *, chance: float, ceiling: float | None) -> go.Figure:
     """Overlap of averaged maps with the main model's, against what their runs cost.
 
-    :param averages: average, kind, overlap, cost_share, num_runs; see `comparison.compare_averages`.
+    Hollow marks are those of the main model itself, and of averages that share a seed with what they are held against.
+
+    :param averages: average, kind, overlap, cost_share, num_runs, same_seed; see `comparison.compare_averages`.
     """
     shown = averages.dropna(subset=["cost_share"])
     figure = go.Figure()
@@ -135,7 +143,7 @@ def averages_figure(averages: pd.DataFrame, theme: Theme, *, chance: float, ceil
                 marker={
                     "symbol": symbol,
                     "size": 10,
-                    "color": theme.background if is_main else theme.accent,
+                    "color": [theme.background if is_main or same else theme.accent for same in some["same_seed"]],
                     "line": {"width": 1.5, "color": theme.muted if is_main else theme.accent},
                 },
                 customdata=[plain(name, limit=80) for name in some["average"]],

@@ -24,7 +24,7 @@ from ftft_core.comparison.baselines import baseline_of
 from ftft_core.comparison.columns import Column, make_columns
 from ftft_core.comparison.efficiency import REACH_COLUMNS, first_reach, mean_curves
 from ftft_core.comparison.pairs import OUTCOMES, Pair, compare_pair
-from ftft_core.comparison.runs import MethodRuns, short_model
+from ftft_core.comparison.runs import MethodRuns
 from ftft_core.errors import InputError, unknown
 from ftft_core.metrics import HIGHER_IS_BETTER, METRICS, probabilities_and_gold
 from ftft_core.planning import flops_words
@@ -47,8 +47,6 @@ class ComparisonReport:
     comparison: Comparison
     costs: pd.DataFrame
     """One row per method, see `comparison.cost_table`; in step with `comparison.methods`."""
-    conclusion: str
-    """A line for each main model."""
     columns: tuple[Column, ...]
     """The methods in their versions, in the order of the table; last those of which no run has finished."""
     compared: ComparedRuns
@@ -90,13 +88,21 @@ class ComparisonReport:
         found = [baseline_of(method, methods, baseline) for method in methods if method.key.method != baseline]
         return frozenset(chosen.id for chosen in found if chosen is not None)
 
+    @property
+    def conclusion(self) -> str:
+        """A line for each main model."""
+        return "\n".join(_conclusions(self.comparison).values()) or conclude(self.comparison)
+
+    def conclusions(self, column: str, metric: str) -> list[str]:
+        """Conclude on one version of a method, and then on what there is of other main models."""
+        key = self.column(column).key
+        others = _conclusions(self.comparison, metric)
+        others.pop((key.model, key.num_layers), None)
+        return [self.conclude(column, metric), *others.values()]
+
     def conclude(self, column: str | None, metric: str) -> str:
-        """Conclude on one version of a method (ftft's best when None), named where its method has several."""
-        said = conclude(self.comparison, column=column, metric=metric)
-        found = next((each for each in self.columns if each.id == column), None)
-        if found is None or sum(each.title == found.title for each in self.columns) < 2:
-            return said
-        return f"{found.detail}: {said}"
+        """Conclude on one version of a method, see `comparison.conclude`."""
+        return conclude(self.comparison, column=column, metric=metric)
 
     def as_markdown(self, metrics: Sequence[str] | None = None) -> str:
         """Give the tables as Markdown, averages, marks and seeds in them; see `comparison.to_markdown`."""
@@ -190,21 +196,16 @@ class CostCurves:
         return bool((~self.points["is_end"]).any())
 
 
-def _conclusion(comparison: Comparison) -> str:
-    """Conclude for each main model that something was compared on: the best of several models' versions says little."""
-    models: dict[tuple[str, int], bool] = {}
-    for method in comparison.methods:
-        main = (method.key.model, method.key.num_layers)
-        models[main] = models.get(main, False) or method.key.method != comparison.baseline
-    compared = [main for main, has_more in models.items() if has_more]
-    if len(models) < 2 or not compared:
-        return conclude(comparison)
-    averages, said = comparison.averages, []
-    for model, num_layers in compared:
+def _conclusions(comparison: Comparison, metric: str = "accuracy") -> dict[tuple[str, int], str]:
+    """Conclude for each main model that something was compared on."""
+    mains = dict.fromkeys((method.key.model, method.key.num_layers) for method in comparison.methods)
+    others = {(method.key.model, method.key.num_layers) for method in comparison.methods
+              if method.key.method != comparison.baseline}  # fmt: skip
+    averages, said = comparison.averages, {}
+    for model, num_layers in [main for main in mains if main in others] or list(mains)[:1]:
         own = averages[(averages["model"] == model) & (averages["num_layers"] == num_layers)]
-        layers = f"{num_layers} layer{'s' * (num_layers != 1)}"
-        said.append(f"{short_model(model)}, {layers}: {conclude(replace(comparison, averages=own))}")
-    return "\n".join(said)
+        said[model, num_layers] = conclude(replace(comparison, averages=own), metric=metric)
+    return said
 
 
 class Results(Maps):
@@ -217,7 +218,7 @@ class Results(Maps):
         comparison = compare_runs(compared.finished, compared.splits, compared.labels, baseline=baseline)
         costs = cost_table(compared.finished, baseline=comparison.cost_base)
         columns = make_columns(comparison.methods, compared.unfinished)
-        return ComparisonReport(suite, comparison, costs, _conclusion(comparison), columns, compared)
+        return ComparisonReport(suite, comparison, costs, columns, compared)
 
     def compare_pair(self, report: ComparisonReport, first: str, second: str, split: str) -> Pair:
         """Compare two methods of a comparison on one split, point by point.
