@@ -22,8 +22,7 @@ WORDS = (
     "Cost: FLOPs with the reference's, share of ERM's."
 )
 NOT_LEARNT = (
-    "†: has not learnt the task, in the mean or with some of its seeds, so that its mean out of "
-    "distribution says little."
+    "†: has not learnt the task, with some of its seeds at least, so that its mean out of distribution says little."
 )
 
 

@@ -119,7 +119,7 @@ def test_conclusion_names_the_better_side():
     said = conclude(comparison_of(row("erm"), row("ftft", **better), has_seed_noise=True))
     assert said.endswith("+2.0 points, 5 seeds). The whole interval is on the better side.")
     said = conclude(comparison_of(row("erm", metric="ece"), row("ftft", **better, metric="ece")), metric="ece")
-    assert said.endswith("The whole interval is on the worse side.")
+    assert said.endswith("The whole interval is on the worse side, which another seed may change.")
     corrected = comparison_of(row("erm"), row("ftft", **better), has_seed_noise=True)
     corrected.averages.loc[:, ["p_holm", "marked"]] = (0.2, False)
     said = conclude(corrected)

@@ -253,6 +253,8 @@ def compare(
         raise InputError(f"--baseline: {unknown('method', baseline, compared)}")
     if (pair is None) != (split is None) or (pair is not None and out is not None):
         raise InputError("--pair A B and --split go together, and without --out; give both, or neither.")
+    if pair is not None and pair[0] == pair[1]:
+        raise InputError(f"--pair: received {pair[0]!r} twice; give two methods, or the ids of two versions of one.")
     workspace = settings.open()
     report = workspace.compare(suite, baseline=baseline)
     if pair is not None and split is not None:

@@ -175,7 +175,15 @@ def _print(report: TransferReport) -> None:
     if len(report.averages):
         print_text("")
         names = ["average", "num_runs", "overlap", "correlation", "cost_share"]
-        _print_frame(report.averages, names, "Averages, held against single runs of the main model")
+        starred = report.averages["average"] + report.averages["same_seed"].map({True: "*", False: ""})
+        _print_frame(report.averages.assign(average=starred), names,
+                     "Averages, held against single runs of the main model")  # fmt: skip
+        if report.averages["same_seed"].any():
+            print_text("* held against a seed that is in the average, whose order of examples it shares: not to be "
+                       "compared with the others.")  # fmt: skip
+    if len(report.scores):
+        print_text("")
+        _print_frame(report.scores, [*report.scores.columns], "Which score transfers best")
     print_text("\n".join(["", *report.advice.sentences[1:]]))
     for note in report.notes:
         if note not in report.advice.sentences:

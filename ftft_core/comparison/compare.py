@@ -88,10 +88,11 @@ class Comparison:
     """R of the bootstrap."""
 
     unlearnt: Mapping[str, str] = field(default_factory=dict)
-    """Column -> one sentence, of methods that have not learnt the task (`metrics.has_learnt`, on dev)."""
+    """Column -> one sentence, of methods that have not learnt the task (`cartography.has_learnt`, on dev) with most of
+    their seeds."""
 
     partly_unlearnt: Mapping[str, str] = field(default_factory=dict)
-    """The same of methods that are so with some of their seeds, and not in the mean."""
+    """The same of methods that are so with some of their seeds, up to half."""
 
     @property
     def cost_base(self) -> str:

@@ -149,7 +149,13 @@ def conclude(
     return (
         f"{words} {cost} ({comparison.baseline} {100 * (best['mean'] - best['delta']):.1f}; 95 % interval of the "
         f"difference {_points(low)} to {_points(high)} points, {seeds})."
-        + _reading(low, high, metric, is_corrected_away=best.get("p_holm") is not None and not best["marked"])
+        + _reading(
+            low,
+            high,
+            metric,
+            is_corrected_away=best.get("p_holm") is not None and not best["marked"],
+            has_seed_noise=bool(best["has_seed_noise"]),
+        )
         + _said_in_distribution(comparison, best, roles[0], metric)
         + _said_of_learning(comparison, str(best.get("column")))
     )
@@ -298,17 +304,19 @@ def _seeds(num_seeds: int) -> str:
     return f"{num_seeds} seed{'s' * (num_seeds != 1)}"
 
 
-def _reading(low: float, high: float, metric: str, *, is_corrected_away: bool) -> str:
+def _reading(low: float, high: float, metric: str, *, is_corrected_away: bool, has_seed_noise: bool) -> str:
     """Read an interval in words: no difference shown is not the same as equality.
 
     :param is_corrected_away: whether Holm's correction for all averages takes the mark away.
+    :param has_seed_noise: whether the noise of seeds is in the interval.
     """
     if low <= 0 <= high:
         return " The interval contains 0: neither is shown to be better."
     side = "better" if (low > 0) == HIGHER_IS_BETTER[metric] else "worse"
     if is_corrected_away:
         return f" The interval is on the {side} side, but not significantly so after Holm's correction for all methods."
-    return f" The whole interval is on the {side} side."
+    said = f" The whole interval is on the {side} side"
+    return f"{said}." if has_seed_noise else f"{said}, which another seed may change."
 
 
 def _records_frame(rows: Rows) -> pd.DataFrame:

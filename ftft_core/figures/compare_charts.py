@@ -68,7 +68,9 @@ def cost_front_figure(
                 name="Pareto front",
             )
         )
-    places = _text_places(points, height)  # of annotations: behind them, bars and the front don't strike a name out
+    places = _text_places(
+        points, height, focus
+    )  # of annotations: behind them, bars and the front don't strike a name out
     for on_front in (False, True):
         some = points[points["on_front"] == on_front]
         colour = theme.accent if on_front else theme.muted
@@ -101,7 +103,7 @@ def cost_front_figure(
     largest = float(points["cost_share"].max()) if len(points) else 1.0
     layout["xaxis"] |= {"tickformat": ".0%", "range": [0, largest * 1.14], "fixedrange": True, "nticks": 7}
     layout["xaxis"]["title"] = {
-        **layout["xaxis"]["title"], "text": f"cost in FLOPs, reference included, of {plain(baseline, limit=20)}’s",
+        **layout["xaxis"]["title"], "text": f"cost with the reference’s, share of {plain(baseline, limit=20)}’s FLOPs",
     }  # fmt: skip
     layout["yaxis"] |= {"tickformat": ".0%", "fixedrange": True, "nticks": 6, "range": _padded(points)}
     layout["yaxis"]["title"] = {**layout["yaxis"]["title"], "text": title}
@@ -112,6 +114,7 @@ def cost_front_figure(
             "bgcolor": faded(theme.background, 0.8), **_beside(places[row.column]),
         }
         for row in points.itertuples(index=False)
+        if row.column in places
     ]  # fmt: skip
     figure.update_layout(layout)
     return figure
@@ -200,7 +203,7 @@ def cost_curves_figure(
     layout["margin"] = {"l": 66 if "<br>" in title else 54, "r": _names_width(names), "t": 22, "b": 44}
     layout["xaxis"] |= {"tickformat": ".0%", "range": [0, largest * 1.02], "fixedrange": True, "nticks": 7}
     layout["xaxis"]["title"] = {
-        **layout["xaxis"]["title"], "text": f"spent so far, of {plain(baseline, limit=20)}’s whole cost",
+        **layout["xaxis"]["title"], "text": f"spent so far, share of {plain(baseline, limit=20)}’s FLOPs",
     }  # fmt: skip
     layout["yaxis"] |= {"tickformat": ".0%", "fixedrange": True, "nticks": 6}
     layout["yaxis"]["title"] = {**layout["yaxis"]["title"], "text": title}
@@ -268,11 +271,12 @@ def _padded(points: pd.DataFrame) -> list[float]:
     return [low - pad, high + pad]
 
 
-def _text_places(points: pd.DataFrame, height: int) -> dict[str, str]:
+def _text_places(points: pd.DataFrame, height: int, focus: Sequence[str]) -> dict[str, str]:
     """Where each name stands by its point: the first place at which it covers least of other names and points.
 
-    Widths are guessed from letters, for a chart as wide as it usually is. Names on the front keep off its line, which
-    leaves a point to the right and comes to it from below.
+    A name that would cover much wherever it stood is left out, for the hover to tell, unless it is the baseline's or in
+    focus. Widths are guessed from letters, for a chart as wide as it usually is. Names on the front keep off its line,
+    which leaves a point to the right and comes to it from below.
     """
     if points.empty:
         return {}
@@ -285,16 +289,24 @@ def _text_places(points: pd.DataFrame, height: int) -> dict[str, str]:
     }
     taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in spots.values()]
     places: dict[str, str] = {}
-    for row in points.sort_values("on_front", ascending=False, kind="stable").itertuples(index=False):
+    needed = points["column"].isin([*focus]) | points["is_baseline"]
+    ranked = points.assign(needed=needed).sort_values(["needed", "on_front"], ascending=False, kind="stable")
+    for row in ranked.itertuples(index=False):
         x, y = spots[row.column]
         width = NAME_PIXELS * min(len(row.name), NAME_LETTERS)
         order = FRONT_PLACES if row.on_front else USUAL_PLACES
         boxes = {place: _text_box(place, x, y, width) for place in order}
         inside = [place for place, box in boxes.items() if box[0] > 0 and box[2] < CHART_WIDTH + 14] or list(order)
-        places[row.column] = min(inside, key=lambda place: sum(_covered(boxes[place], other) for other in taken))
-        taken.append(boxes[places[row.column]])
+        covered = {place: sum(_covered(boxes[place], other) for other in taken) for place in inside}
+        best = min(inside, key=lambda place: covered[place])
+        if row.needed or covered[best] <= MOST_COVERED * width * 16:
+            places[row.column] = best
+            taken.append(boxes[best])
     return places
 
+
+MOST_COVERED = 0.3
+"""Share of a name that may lie over other names and points."""
 
 _Box: TypeAlias = tuple[float, float, float, float]
 

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from ftft_core.comparison.columns import Column
+from ftft_core.comparison.runs import short_model
 from ftft_core.comparison.tables import METRIC_TITLES
 from ftft_core.figures.compare_charts import cost_curves_figure, cost_front_figure
 from ftft_core.metrics import HIGHER_IS_BETTER
@@ -73,7 +74,10 @@ def draw_curves(report: ComparisonReport, metric: str, focus: list[str]) -> None
             "Curves of", "curves", ROLES, role, "out_of_distribution", label_visibility="collapsed", width=190
         )
     compare_state.tell(problems)
-    found = compare_reads.curves(report.suite, report.comparison.baseline, metric, role)
+    key = report.column(focus[0]).key
+    mains = {(column.key.model, column.key.num_layers) for column in report.columns}
+    report = report.of_main_model(key.model, key.num_layers)
+    found = compare_reads.curves(report.suite, report.comparison.baseline, metric, role, (key.model, key.num_layers))
     if found.curves.empty or not found.baseline_cost:
         st.markdown(":gray[Curves need a finished baseline run whose cost is known, and predictions on every split.]")
         return
@@ -96,6 +100,11 @@ def draw_curves(report: ComparisonReport, metric: str, focus: list[str]) -> None
     )
     st.plotly_chart(figure, config=chart_config("learning-curves-against-cost"), theme=None, key="compare.curves.chart")
     said = reach_words(report, found, drawn, metric, ROLES[role])
+    if len(mains) > 1:
+        said.append(
+            f"Curves of {short_model(key.model)}, {key.num_layers} layers: costs are shares of its own plain "
+            "fine-tuning. Pin a method of another main model below to see its curves."
+        )
     if len(shown) < len(drawn):
         said.append(f"Drawn are {len(shown)} of {len(drawn)}: the baseline, those pinned below, and the first others.")
     st.html("".join(f'<div class="ftft-quiet">{html.escape(sentence)}</div>' for sentence in said))

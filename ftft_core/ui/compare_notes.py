@@ -12,8 +12,9 @@ import streamlit as st
 from ftft_core.comparison.baselines import PLAIN
 from ftft_core.metrics import HIGHER_IS_BETTER
 from ftft_core.ui.frame import theme
+from ftft_core.ui.paper_table import ROOMY_COLUMNS
 from ftft_core.workspace import ComparisonReport
-from ftft_core.workspace.results import FEW_SEEDS
+from ftft_core.workspace.report import FEW_SEEDS
 
 COVERAGE = (
     "How far to trust an interval: on simulated data whose truth is known, such 95 % intervals held the true "
@@ -60,11 +61,12 @@ def no_erm_markup(report: ComparisonReport) -> str:
 def table_caption(report: ComparisonReport, metric: str) -> str:
     """Return what the marks and signs of the table mean."""
     better = "higher" if HIGHER_IS_BETTER[metric] else "lower"
+    its_interval = "its 95 % interval" if len(report.columns) <= ROOMY_COLUMNS else "its 95 % interval on hover"
     words = (
         f"Percent, {better} is better; mean ± standard deviation over seeds. Beneath, the difference to "
-        f"{report.comparison.baseline} in points with its 95 % interval (test examples resampled, the spread over "
+        f"{report.comparison.baseline} in points with {its_interval} (test examples resampled, the spread over "
         "seeds by Student’s t). * where it is significant after Holm’s correction for all methods and single "
-        f"splits, and for all averages. Every number says on hover which runs it is of. {report.together}"
+        f"splits, dev too, and for all averages. Every number says on hover which runs it is of. {report.together}"
     )
     return f'<div class="ftft-quiet" style="font-size: 0.88em">{html.escape(words)}</div>'
 

@@ -34,7 +34,8 @@ def default_pins(report: ComparisonReport) -> tuple[str, str]:
     """Return the methods to look at first: ftft, or what is not the baseline, against the baseline."""
     usable = [column for column in report.columns if column.runs]
     baseline = next((column for column in usable if column.title == report.comparison.baseline), usable[0])
-    others = [column for column in usable if column.id != baseline.id]
+    others = [column for column in usable if column.title != report.comparison.baseline]
+    others = others or [column for column in usable if column.id != baseline.id]
     first = next((column for column in others if column.title == "ftft"), others[0] if others else baseline)
     return first.id, baseline.id
 
@@ -70,6 +71,10 @@ def draw_pair(report: ComparisonReport, first: str, second: str, metric: str) ->
         default = out[0] if out else next(iter(splits))
         compare_state.pick("Split", "split", splits, split, default, **collapsed)
     compare_state.tell(problems)
+    if len(names) == 1:
+        st.markdown(":gray[There is one method; fine-tune with another to see where the two differ.]")
+        st.page_link("pages/fine_tune.py", label="Fine-tune", icon=":material/arrow_forward:")
+        return
     if first == second:
         st.markdown(":gray[Both are the same method; pin another one to see where the two differ.]")
         return
@@ -105,7 +110,7 @@ def summary_markup(pair: Pair, first: str, second: str, metric: str, colours: Th
     by_seeds = " in most seeds" if many else ""
     words = (
         f"Of {len(pair.gold):,} examples only {_tinted(first, a)} is right{by_seeds} on <b>{won:,}</b>, only "
-        f"{_tinted(second, b)} on <b>{lost:,}</b>: McNemar’s exact p = {_p_words(p_value)}"
+        f"{_tinted(second, b)} on <b>{lost:,}</b>: McNemar’s exact p {_p_words(p_value)}"
         f"{', the seeds taken as they are' if many else ''}. "
         f"Difference in {html.escape(METRIC_TITLES[metric].lower())}: <b>{html.escape(ahead)}</b>{seeds}."
     )
@@ -196,4 +201,4 @@ def _spread(values: np.ndarray) -> str:
 
 
 def _p_words(p_value: float) -> str:
-    return "below 0.001" if p_value < 0.001 else f"{p_value:.3f}" if p_value < 0.1 else f"{p_value:.2f}"
+    return "&lt; 0.001" if p_value < 0.001 else f"= {p_value:.3f}" if p_value < 0.1 else f"= {p_value:.2f}"

@@ -26,12 +26,12 @@ def pair(suite: str, baseline: str, first: str, second: str, split: str) -> Pair
     return _pair(str(reads.workspace_folder()), _state(suite), suite, baseline, first, second, split)
 
 
-def curves(suite: str, baseline: str, metric: str, role: str) -> CostCurves:
-    """Scores against cost.
+def curves(suite: str, baseline: str, metric: str, role: str, main: tuple[str, int]) -> CostCurves:
+    """Scores against cost, of the methods of one main model.
 
     :raises FTFTError: as `Workspace.cost_curves`.
     """
-    return _curves(str(reads.workspace_folder()), _state(suite), suite, baseline, metric, role)
+    return _curves(str(reads.workspace_folder()), _state(suite), suite, baseline, metric, role, main)
 
 
 def _state(suite: str) -> str:
@@ -51,6 +51,8 @@ def _pair(folder: str, state: str, suite: str, baseline: str, first: str, second
 
 
 @st.cache_resource(show_spinner="Reading the curves", max_entries=32)
-def _curves(folder: str, state: str, suite: str, baseline: str, metric: str, role: str) -> CostCurves:
-    compared = _report(folder, state, suite, baseline)
+def _curves(
+    folder: str, state: str, suite: str, baseline: str, metric: str, role: str, main: tuple[str, int]
+) -> CostCurves:
+    compared = _report(folder, state, suite, baseline).of_main_model(*main)
     return reads.open_workspace().cost_curves(compared, metric=metric, role=role)

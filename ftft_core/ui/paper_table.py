@@ -21,7 +21,7 @@ from ftft_core.metrics import HIGHER_IS_BETTER
 from ftft_core.planning import flops_words
 from ftft_core.ui.frame import duration_words
 from ftft_core.workspace import ComparisonReport
-from ftft_core.workspace.results import FEW_SEEDS
+from ftft_core.workspace.report import FEW_SEEDS
 
 ROOMY_COLUMNS = 6
 """Up to this many methods intervals stand in the cells; with more they show on hover."""
@@ -49,7 +49,7 @@ def table_css(theme: Theme) -> str:
 .ftft-paper tr.section .dot {{ display: inline-block; width: 0.62em; height: 0.62em; border-radius: 50%;
   margin-right: 0.5em; }}
 .ftft-paper tr.out td:first-child, .ftft-paper tr.in td:first-child {{ padding-left: 1.15em; }}
-.ftft-paper .delta {{ white-space: nowrap; }}
+.ftft-paper .delta, .ftft-paper .score {{ white-space: nowrap; }}
 .ftft-paper .delta.worse {{ color: {worse}; font-weight: 600; }}
 .ftft-paper .delta.better {{ color: var(--ftft-accent); font-weight: 600; }}
 .ftft-paper .delta .interval {{ font-weight: 400; font-size: 0.94em; }}
@@ -101,6 +101,7 @@ class _Cells:
     def __init__(self, report: ComparisonReport, metric: str) -> None:
         comparison = report.comparison
         self.report, self.metric, self.width = report, metric, len(report.columns)
+        self.baselines = report.baseline_ids
         chosen = (comparison.rows["metric"] == metric).to_numpy()
         marks = comparison.marks[chosen]
         self.rows = {
@@ -132,6 +133,11 @@ class _Cells:
             return f'<span class="tip" title="{said}">{shown}</span>'
         return f'<span class="tip" tabindex="0">{shown}<span class="tipbox">{said}</span></span>'
 
+    def against(self, column: Column) -> str:
+        """Name the baseline's version that a column is held against, where another column has another one."""
+        chosen = self.baselines.get(column.id)
+        return "" if chosen is None or self.report.shared_baseline(column.id) else self.report.column(chosen).name
+
     def _values(self, column: Column, splits: Sequence[str]) -> list[tuple[int, str, float]]:
         """Give seed, name of the run, and score (mean over the splits), of the runs that have them all."""
         if self.seeds is None or not splits:
@@ -156,11 +162,12 @@ class _Cells:
         spread = "" if row["std"] is None else f" <small>± {100 * row['std']:.1f}</small>"
         fewer = row["num_seeds"] < column.num_seeds
         seeds = f'<span class="seeds few">{_seeds(row["num_seeds"])}</span>' * fewer
-        shown = f"{100 * row['mean']:.1f}{spread}{seeds}"
+        shown = f'<span class="score">{100 * row["mean"]:.1f}{spread}</span>{seeds}'
         if row["delta"] is None or row["method"] == self.report.comparison.baseline:
             return self.tip(shown, words)
         interval = f"[{_points(row['delta_low'])}, {_points(row['delta_high'])}]"
-        words.append(f"{_points(row['delta'])} to {self.report.comparison.baseline}, 95 % interval {interval}")
+        against = self.against(column) or self.report.comparison.baseline
+        words.append(f"{_points(row['delta'])} points against {against}, 95 % interval {interval}")
         in_cell = f' <span class="interval">{interval}</span>' if self.width <= ROOMY_COLUMNS else ""
         side = _side(row, self.metric) if row["marked"] else ""
         mark = "*" * bool(side)
@@ -175,6 +182,8 @@ def _head(column: Column, is_baseline: bool, cells: _Cells) -> str:
         said = f"{column.num_seeds} of {column.num_wanted} seeds"
     if is_baseline:
         said = f"baseline, {said}"
+    elif against := cells.against(column):
+        said = f"against {against}; {said}"
     detail_words = _column_words(
         column, [cells.report.compared.names.get(run.run_id, run.run_id) for run in column.runs]
     )

@@ -166,14 +166,12 @@ def save_average(workspace: Workspace, runs: list[str], asked: Asked, name: str 
     return workspace.save_subset(recipe, name=name)
 
 
-def probe_command(suite: str, found: TransferReport, listed: pd.DataFrame) -> str:
-    """Give the command that trains a probe of the main model, a twentieth of its budget."""
+def probe_command(found: TransferReport, listed: pd.DataFrame) -> str:
+    """Give the command that trains a probe of the main model: a run like its own, for a twentieth of its budget."""
     rows = listed[listed["name"].isin(found.main.runs)]
     steps = pd.to_numeric(rows["num_optimizer_steps"], errors="coerce").median()
     budget = "--epochs 0.25" if pd.isna(steps) else f"--max-steps {max(1, round(0.05 * steps))}"
-    layers = f" --layers {found.main.num_layers}" if found.main.num_layers else ""
-    what = f"--suite {shlex.quote(suite)} --model {shlex.quote(found.main.model)}"
-    return f"ftft train {what}{layers} --seed 1 {budget} --name probe"
+    return f"ftft train --like {shlex.quote(found.main.runs[0])} {budget} --name probe"
 
 
 def draw_probe_picker(names: dict[str, str], probe: str) -> None:

@@ -110,7 +110,8 @@ def draw_probe(workspace: Workspace, suite: str, found: TransferReport, asked: A
             ":gray[A probe trains the main model for a few per cent of its budget; what it is unsure of then is held "
             "against each reference's map. None is here yet; this trains one:]"
         )
-        st.code(transfer.probe_command(suite, found, listed), language=None)
+        st.code(transfer.probe_command(found, listed), language=None)
+        st.markdown(f":gray[{frame.as_text(workspace.probe_counts().words)}]")
         return
     probe = probe if probe in names else next(iter(names))
     transfer.draw_probe_picker(names, probe)

@@ -15,7 +15,7 @@ from ftft_core.workspace.maps import SubsetRecord
 from ftft_core.workspace.marks import MARK_KINDS
 from ftft_core.workspace.neighbours import Neighbours
 from ftft_core.workspace.profiles import Profiles
-from ftft_core.workspace.results import ComparisonReport
+from ftft_core.workspace.report import ComparisonReport
 from ftft_core.workspace.run_watching import RunProgress
 from ftft_core.workspace.subsets import RemadeSubset, SubsetComparison, Subsets
 from ftft_core.workspace.transfers import ProbeReport, TransferReport, Transfers

@@ -14,7 +14,8 @@ from ftft_core.comparison import pareto_front, to_records
 from ftft_core.comparison.columns import Column
 from ftft_core.comparison.tables import METRIC_TITLES
 from ftft_core.metrics import HIGHER_IS_BETTER
-from ftft_core.workspace.results import ComparisonReport, CostCurves
+from ftft_core.workspace.report import ComparisonReport
+from ftft_core.workspace.results import CostCurves
 
 ROLES = {"out_of_distribution": "out of distribution", "in_distribution": "in distribution", "dev": "development set"}
 NAMED = 4

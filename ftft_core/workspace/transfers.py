@@ -220,7 +220,11 @@ class Transfers(Selecting):
             seeds={run: seed for each in candidates for run, seed in zip(each.runs, each.seeds, strict=True)},
         )  # fmt: skip
         cost = row["train_flops"]
-        return ProbeReport(str(row["name"]), None if pd.isna(cost) else float(cost), found, read_counts(PROBE_COUNTS))
+        return ProbeReport(str(row["name"]), None if pd.isna(cost) else float(cost), found, self.probe_counts())
+
+    def probe_counts(self) -> ProbeCounts:
+        """How often estimates by probes were right on this project's own benchmark suites."""
+        return read_counts(PROBE_COUNTS)
 
     def average_recipe(self, references: Sequence[str], strategy: str, fraction: float | None) -> Recipe:
         """Give the recipe that selects from the map of a run, or from the average of several.
