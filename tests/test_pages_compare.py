@@ -226,7 +226,7 @@ def test_points_of_the_front_and_words_of_the_curves(workspace, report):
     assert len(said) == 4
     ends = curves.curves["is_end"] | (curves.curves["column"] != report.column("ftft").id)
     said = reach_words(report, replace(curves, curves=curves.curves[ends]), list(report.columns), "accuracy", "there")
-    assert said[4].startswith("ftft is one point: not all of the seeds")
+    assert said[4].startswith("ftft is one point: most of the seeds")
 
 
 def test_the_summary_of_a_pair_counts_what_was_won_and_lost(workspace, report):

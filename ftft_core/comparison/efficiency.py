@@ -22,7 +22,7 @@ REACH_COLUMNS = ("column", "target", "target_std", "target_seeds", "best", "cost
 
 
 def mean_curves(points: pd.DataFrame) -> pd.DataFrame:
-    """Mean of curves over those of a method's seeds that were looked at on the way, or over all where none was.
+    """Mean of curves over those of a method's seeds that were looked at on the way; the ends of all, if most were not.
 
     The n-th looks of all these runs are one place, and so are their ends. A place that one of them lacks, as it stopped
     early, is left out, and so is one where they lie far apart, as they were not told to look at the same times.
@@ -32,9 +32,11 @@ def mean_curves(points: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for column, of_method in points.groupby("column", sort=False):
-        looked_at = of_method.loc[~of_method["is_end"], "run_id"].unique()
-        if len(looked_at):
-            of_method = of_method[of_method["run_id"].isin(looked_at)]
+        was_looked_at = of_method["run_id"].isin(of_method.loc[~of_method["is_end"], "run_id"])
+        if 2 * of_method.loc[was_looked_at, "run_id"].nunique() >= of_method["run_id"].nunique():
+            of_method = of_method[was_looked_at]
+        else:
+            of_method = of_method[of_method["is_end"]]
         num_seeds = of_method["run_id"].nunique()
         ends = of_method[of_method["is_end"]]
         looks = of_method[~of_method["is_end"]].sort_values("step", kind="stable")

@@ -207,14 +207,16 @@ def _shown_facts(run: RunResult) -> tuple[tuple[str, str], ...]:
 
 def _notes_on_kept_apart(groups: Sequence[MethodRuns]) -> list[str]:
     notes = []
+    many_models = len({(group.key.model, group.key.num_layers) for group in groups}) > 1
     for key in dict.fromkeys(group.key for group in groups):
         alike = [group for group in groups if group.key == key]
         if len(alike) < 2:
             continue
         differences = differing_facts(alike, sorted({name for group in alike for name in group.facts}))
         sizes = ", ".join(f"{len(group.runs)} run{'s' * (len(group.runs) != 1)}" for group in alike)
+        name = describe(key) if many_models else key.method
         notes.append(
-            f"{describe(key)} stands in {len(alike)} columns ({sizes}), which are not averaged because they differ in "
+            f"{name} stands in {len(alike)} columns ({sizes}), which are not averaged because they differ in "
             f"{', '.join(differences)}."
         )
     return notes

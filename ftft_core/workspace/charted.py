@@ -98,8 +98,25 @@ def reach_words(
         ends = _only_ends(found, drawn)
         if ends:
             one = "is one point" if len(ends) == 1 else "are one point each"
-            said.append(f"{', '.join(ends)} {one}: not all of the seeds were looked at on the way, at the same steps.")
+            more = f" and {len(ends) - NAMED} more" if len(ends) > NAMED else ""
+            said.append(
+                f"{', '.join(ends[:NAMED])}{more} {one}: most of the seeds were not looked at on the way, or not at the "
+                "same times."
+            )
+        some = [f"{name} {have} of {of}" for name, have, of in _partly_looked_at(found, drawn)]
+        if some:
+            said.append(f"Curves are of the seeds that were looked at: of {', '.join(some)}.")
     return said
+
+
+def _partly_looked_at(found: CostCurves, drawn: Sequence[Column]) -> list[tuple[str, int, int]]:
+    """Name the methods whose mean curve is of some of their seeds, with how many of how many."""
+    num_seeds = found.curves.groupby("column")["num_seeds"].max().to_dict()
+    return [
+        (column.name, int(num_seeds[column.id]), column.num_seeds)
+        for column in drawn
+        if num_seeds.get(column.id, column.num_seeds) < column.num_seeds
+    ]
 
 
 def _only_ends(found: CostCurves, drawn: Sequence[Column]) -> list[str]:
