@@ -31,6 +31,15 @@ def softmax(logits: npt.ArrayLike) -> FloatArray:
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
 
 
+def log_softmax(logits: npt.ArrayLike) -> FloatArray:
+    """Natural logarithms of `softmax`, (..., C) in float64, without overflow."""
+    values = np.asarray(logits, dtype=np.float64)
+    if values.size == 0:
+        return values
+    shifted = values - values.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
 def merge_label_probabilities(
     probabilities: npt.ArrayLike, labels: Sequence[str], label_map: Mapping[str, Sequence[str]] | None
 ) -> tuple[FloatArray, tuple[str, ...]]:

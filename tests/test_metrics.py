@@ -8,6 +8,7 @@ from ftft_core.metrics import (
     accuracy,
     calibration_bin,
     expected_calibration_error,
+    log_softmax,
     macro_f1,
     merge_label_probabilities,
     probabilities_and_gold,
@@ -17,6 +18,12 @@ from ftft_core.metrics import (
 
 NLI = ("entailment", "neutral", "contradiction")
 TO_TWO = {"non-entailment": ("neutral", "contradiction")}
+
+
+def test_log_softmax_survives_large_logits():
+    found = log_softmax([[1000.0, -1000.0], [0.0, np.log(3)]])
+    np.testing.assert_allclose(found, [[0.0, -2000.0], [np.log(0.25), np.log(0.75)]])
+    assert log_softmax(np.empty((0, 3))).shape == (0, 3)
 
 
 def test_softmax_survives_large_logits():

@@ -50,10 +50,8 @@ def mean_curves(points: pd.DataFrame) -> pd.DataFrame:
             std = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
             rows.append((column, float(found["cost"].mean()), float(values.mean()), std, num_seeds, is_end))
     frame = pd.DataFrame(rows, columns=[*CURVE_COLUMNS, "is_end"])
-    order = {column: place for place, column in enumerate(dict.fromkeys(points["column"]))}
-    return frame.sort_values(
-        ["column", "cost"], key=lambda values: values.map(order) if values.name == "column" else values, kind="stable"
-    ).reset_index(drop=True)
+    by_column = [of_method.sort_values("cost", kind="stable") for _, of_method in frame.groupby("column", sort=False)]
+    return pd.concat(by_column, ignore_index=True) if by_column else frame
 
 
 def first_reach(curves: pd.DataFrame, baseline: str, *, higher_is_better: bool = True) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from ftft_core.comparison.transfer import (
 )
 from ftft_core.dynamics import TrainingDynamics
 from ftft_core.errors import InputError
+from ftft_core.metrics import log_softmax
 
 PROBED_BY = "threshold_closeness"
 """What a probe's own set is chosen by; of a single epoch it is p (1 - p), highest where the model can't decide."""
@@ -133,11 +134,8 @@ def probe_map(dynamics: TrainingDynamics, *, epochs: int | None = None) -> pd.Da
     is_seen = seen.any(axis=0)
     if not is_seen.any():
         raise InputError("The probe saw no example yet; wait until it has trained for some steps.")
-    logits = dynamics.logits[:epochs][:, is_seen].astype(np.float64)  # (epochs, N, classes)
-    logits -= logits.max(axis=2, keepdims=True)
-    log_sums = np.log(np.exp(logits).sum(axis=2))
     labels = dynamics.labels[is_seen]
-    log_gold = logits[:, np.arange(len(labels)), labels] - log_sums
+    log_gold = log_softmax(dynamics.logits[:epochs][:, is_seen])[:, np.arange(len(labels)), labels]  # (epochs, N)
     weights = seen[:, is_seen] / seen[:, is_seen].sum(axis=0)
     # What was not seen holds anything; it must not come in, not even times zero.
     confidence = np.where(seen[:, is_seen], np.exp(log_gold), 0)
@@ -180,25 +178,22 @@ def estimate(
     if not references:
         raise InputError("An estimate needs at least one reference to judge; received none.")
     rows = []
+    seen = pd.Index(probe["example_id"])
+    early = {run: first[first["example_id"].isin(seen)] for run, first in first_epochs.items()}
     for name, runs in references.items():
         apart = [run for run in runs if probe_seed is None or (seeds or {}).get(run) != probe_seed]
         against = [_agreement(probe, maps[run], fraction, score) for run in apart or runs]
-        pairs = [(a, b) for a in runs for b in runs if a != b] or [(run, run) for run in runs]
-        seen = pd.Index(probe["example_id"])
-        own = []
-        for a, b in pairs:
-            first = first_epochs[b]
-            own.append(_agreement(first[first["example_id"].isin(seen)], maps[a], fraction, score)["overlap"])
         means = {key: float(np.mean([found[key] for found in against])) for key in against[0]}
-        tells = min(own) > means["chance"]
-        good = means["overlap"] >= min(own) if tells else None
-        rows.append({"reference": name, "cost": costs.get(name), **means, "expected": min(own),
-                     "same_run": len(runs) == 1, "good_enough": good})  # fmt: skip
+        pairs = [(a, b) for a in runs for b in runs if a != b] or [(run, run) for run in runs]
+        expected = min(_agreement(early[b], maps[a], fraction, score)["overlap"] for a, b in pairs)
+        is_good = means["overlap"] >= expected if expected > means["chance"] else None
+        rows.append({"reference": name, "cost": costs.get(name), **means, "expected": expected,
+                     "same_run": len(runs) == 1, "good_enough": is_good})  # fmt: skip
     table = pd.DataFrame(rows, columns=list(ESTIMATE_COLUMNS))
     table = table.astype({"cost": "float64", "num_examples": "int64", "good_enough": "boolean"})
     table = table.sort_values("cost", kind="stable", ignore_index=True)
-    good = table[table["good_enough"].fillna(False)]
-    chosen = None if good.empty else str(good["reference"].iloc[0])
+    good_ones = table[table["good_enough"].fillna(False)]
+    chosen = None if good_ones.empty else str(good_ones["reference"].iloc[0])
     return Estimate(chosen, table, tuple(_sentences(table, chosen)))
 
 

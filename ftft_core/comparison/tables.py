@@ -148,7 +148,7 @@ def conclude(
     seeds = _seeds(best["num_seeds"]) + ("" if best["has_seed_noise"] else "; the noise of a lone seed is not in it")
     return (
         f"{words} {cost} ({comparison.baseline} {100 * (best['mean'] - best['delta']):.1f}; 95 % interval of the "
-        f"difference {_points(low)} to {_points(high)} points, {seeds})."
+        f"difference {points_words(low)} to {points_words(high)} points, {seeds})."
         + _reading(
             low,
             high,
@@ -175,9 +175,10 @@ def _said_in_distribution(comparison: Comparison, best: Mapping[str, Any], role:
     if role != "out_of_distribution" or not rows:
         return ""
     row = rows[0]
+    delta, low, high = (points_words(row[name]) for name in ("delta", "delta_low", "delta_high"))
     return (
         f" In distribution it is {100 * row['mean']:.1f} against {100 * (row['mean'] - row['delta']):.1f} "
-        f"({_points(row['delta'])}, interval {_points(row['delta_low'])} to {_points(row['delta_high'])})."
+        f"({delta}, interval {low} to {high})."
     )
 
 
@@ -282,7 +283,7 @@ def _cell(row: Mapping[str, Any] | None, baseline: str) -> str:
 
 def difference_words(row: Mapping[str, Any]) -> str:
     """Write the difference of a row that has one, with its interval, in points: "−3.6 [−8.0, +0.9]"."""
-    return f"{_points(row['delta'])} [{_points(row['delta_low'])}, {_points(row['delta_high'])}]"
+    return f"{points_words(row['delta'])} [{points_words(row['delta_low'])}, {points_words(row['delta_high'])}]"
 
 
 def _seed_counts(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -295,7 +296,8 @@ def _share(row: Mapping[str, Any]) -> str:
     return MISSING if row["cost_share"] is None else f"{row['cost_share']:.2f}"
 
 
-def _points(difference: float) -> str:
+def points_words(difference: float) -> str:
+    """Write a difference in points, with its sign: "−3.6", "+0.9", "0.0"."""
     text = f"{100 * difference:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ftft_core.errors import NotFoundError
+from ftft_core.metrics import softmax
 from ftft_core.store.connection import Connection
 from ftft_core.store.rows import fetch_first
 
@@ -30,8 +31,7 @@ def read_class_probabilities(connection: Connection, run_no: int, example_id: st
     if not rows:
         return pd.DataFrame({"epoch": [], "label": [], "probability": []})
     logits = np.array([values for _, values in rows], dtype=np.float64)  # (epochs, classes)
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = exponents / exponents.sum(axis=1, keepdims=True)
+    probabilities = softmax(logits)
     return pd.DataFrame(
         {
             "epoch": np.repeat([epoch for epoch, _ in rows], len(labels)),

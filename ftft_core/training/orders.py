@@ -36,8 +36,8 @@ class CurriculumOrder(BatchOrder):
     Platanios et al. 2019, whose first pool is smaller.
     """
 
-    ranks: NDArray[np.int64]
-    """(n,) 0 for the easiest example, n - 1 for the hardest."""
+    easiest_first: NDArray[np.int64]
+    """(n,) rows of the examples, the easiest first."""
     num_steps: int
     """The budget B, in optimizer steps."""
 
@@ -56,12 +56,11 @@ class CurriculumOrder(BatchOrder):
             return super().epoch(epoch)
         generator = np.random.default_rng([self.seed, epoch])
         padded = padded_lengths(self.lengths)
-        easiest_first = np.argsort(self.ranks)
         times_seen = np.zeros(len(self.lengths), dtype=np.int64)
         cut: list[NDArray[np.int64]] = []
         left = len(self.lengths)
         while left:
-            pool = easiest_first[: self.pool_size(first + len(cut) + 1)]
+            pool = self.easiest_first[: self.pool_size(first + len(cut) + 1)]
             num_unseen = int((times_seen[pool] == 0).sum())
             # As long as every example may yet be seen once, none is drawn twice only because the pool grows late.
             enough = num_unseen if times_seen.max() < 2 else len(pool)
@@ -79,9 +78,7 @@ class CurriculumOrder(BatchOrder):
 def curriculum(order: BatchOrder, guide: Mapping[str, NDArray[np.float32]], num_steps: int) -> BatchOrder:
     """Order by the reference's `confidence`, high ones first; ties go by the order of the training file."""
     easiest_first = np.argsort(-guide["confidence"], kind="stable")
-    ranks = np.empty(len(easiest_first), dtype=np.int64)
-    ranks[easiest_first] = np.arange(len(easiest_first))
-    return CurriculumOrder(order.lengths, order.batch_size, order.seed, ranks, num_steps)
+    return CurriculumOrder(order.lengths, order.batch_size, order.seed, easiest_first, num_steps)
 
 
 ORDERS: dict[str, Callable[[BatchOrder, Mapping[str, NDArray[np.float32]], int], BatchOrder]] = {

@@ -10,12 +10,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from ftft_core.comparison import to_records
 from ftft_core.comparison.columns import Column, fact_words, reference_words
 from ftft_core.comparison.runs import short_model
-from ftft_core.comparison.tables import METRIC_TITLES, MISSING, ROLE_TITLES
+from ftft_core.comparison.tables import METRIC_TITLES, MISSING, ROLE_TITLES, points_words
 from ftft_core.figures import Theme
 from ftft_core.metrics import HIGHER_IS_BETTER
 from ftft_core.planning import flops_words
@@ -165,13 +163,13 @@ class _Cells:
         shown = f'<span class="score">{100 * row["mean"]:.1f}{spread}</span>{seeds}'
         if row["delta"] is None or row["method"] == self.report.comparison.baseline:
             return self.tip(shown, words)
-        interval = f"[{_points(row['delta_low'])}, {_points(row['delta_high'])}]"
+        interval = f"[{points_words(row['delta_low'])}, {points_words(row['delta_high'])}]"
         against = self.against(column) or self.report.comparison.baseline
-        words.append(f"{_points(row['delta'])} points against {against}, 95 % interval {interval}")
+        words.append(f"{points_words(row['delta'])} points against {against}, 95 % interval {interval}")
         in_cell = f' <span class="interval">{interval}</span>' if self.width <= ROOMY_COLUMNS else ""
         side = _side(row, self.metric) if row["marked"] else ""
         mark = "*" * bool(side)
-        return self.tip(f'{shown}<span class="delta {side}">{_points(row["delta"])}{mark}{in_cell}</span>', words)
+        return self.tip(f'{shown}<span class="delta {side}">{points_words(row["delta"])}{mark}{in_cell}</span>', words)
 
 
 def _head(column: Column, is_baseline: bool, cells: _Cells) -> str:
@@ -280,13 +278,6 @@ def _side(row: Mapping[str, Any], metric: str) -> str:
     return "better" if (row["delta"] > 0) == HIGHER_IS_BETTER[metric] else "worse"
 
 
-def _points(difference: float | None) -> str:
-    if difference is None or pd.isna(difference):
-        return MISSING
-    text = f"{100 * difference:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
-
-
 def interval_words(delta: float, low: float, high: float) -> str:
     """Word a difference with its interval, in points: "+1.2 [−0.3, +2.7]"."""
-    return f"{_points(delta)} [{_points(low)}, {_points(high)}]"
+    return f"{points_words(delta)} [{points_words(low)}, {points_words(high)}]"

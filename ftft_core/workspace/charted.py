@@ -99,10 +99,8 @@ def reach_words(
         if ends:
             one = "is one point" if len(ends) == 1 else "are one point each"
             more = f" and {len(ends) - NAMED} more" if len(ends) > NAMED else ""
-            said.append(
-                f"{', '.join(ends[:NAMED])}{more} {one}: most of the seeds were not looked at on the way, or not at the "
-                "same times."
-            )
+            names = f"{', '.join(ends[:NAMED])}{more}"
+            said.append(f"{names} {one}: most of the seeds were not looked at on the way, or not at the same times.")
         some = [f"{name} {have} of {of}" for name, have, of in _partly_looked_at(found, drawn)]
         if some:
             said.append(f"Curves are of the seeds that were looked at: of {', '.join(some)}.")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ftft_core.config import RunConfig
 from ftft_core.errors import FingerprintError, InputError, RunError
+from ftft_core.metrics import log_softmax
 from ftft_core.run_folder import RunFolder
 from ftft_core.store import Connection, map_frames
 from ftft_core.store import runs as run_store
@@ -71,9 +72,7 @@ def log_probabilities(reference: Reference, _: RunConfig) -> Guide:
     """
     last = map_frames.first_epochs(reference.connection, reference.run_no)[-1]
     read = map_frames.read_logits(reference.connection, reference.run_no, [last])
-    logits = read.logits[0].astype(np.float64)
-    logits -= logits.max(axis=1, keepdims=True)
-    values = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+    values = log_softmax(read.logits[0]).astype(np.float32)
     offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
     lists = pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1)))
     return Guide({"log_probabilities": lists}, read.positions)

@@ -151,9 +151,11 @@ class Results(Maps):
         num_examples: dict[str, int] = {}
         for column in report.columns:
             for run in column.runs:
-                ends = [_end_score(run, split, report.compared, num_examples, metric, as_looks) for split in splits]
-                if not splits or any(value is None for value in ends):
+                found_ends = [_end_score(run, split, report.compared, metric, as_looks) for split in splits]
+                ends = [end for end in found_ends if end is not None]
+                if not splits or len(ends) < len(splits):
                     continue
+                num_examples |= {split: count for split, (_, count) in zip(splits, ends, strict=True)}
                 own, steps = report.compared.own_flops.get(run.run_id), report.compared.steps.get(run.run_id)
                 if own is None or steps is None or run.total_flops is None:
                     continue
@@ -170,7 +172,7 @@ class Results(Maps):
                         run.seed,
                         steps,
                         run.total_flops,
-                        float(np.mean([value for value in ends if value is not None])),
+                        float(np.mean([value for value, _ in ends])),
                         True,
                     )
                 )
@@ -206,19 +208,13 @@ def _baseline_column(report: ComparisonReport, with_curves: set[str]) -> str | N
 
 
 def _end_score(
-    run: RunResult,
-    split: str,
-    compared: ComparedRuns,
-    num_examples: dict[str, int],
-    metric: str,
-    as_looks: bool,
-) -> float | None:
-    """Score the kept model on a split, or on those of its examples that looks on the way were of."""
+    run: RunResult, split: str, compared: ComparedRuns, metric: str, as_looks: bool
+) -> tuple[float, int] | None:
+    """Score the kept model on a split, or on those of its examples that looks on the way were of; say on how many."""
     given = run.predictions.get(split)
     if given is None or not len(given.labels):
         return None
     label_map = next(each.label_map for each in compared.splits if each.name == split)
     rows = snapshot_rows(len(given.labels)) if as_looks else np.arange(len(given.labels))
-    num_examples[split] = len(rows)
     values, gold, _ = probabilities_and_gold(given.logits[rows], given.labels[rows], compared.labels, label_map)
-    return METRICS[metric](values, gold)
+    return METRICS[metric](values, gold), len(rows)
