@@ -24,7 +24,13 @@ from ftft_core.comparison.bootstrap import (
     marks_by_metric,
 )
 from ftft_core.comparison.columns import make_columns
-from ftft_core.comparison.notes import notes_on_baselines, notes_on_labels, notes_on_seeds, unlearnt_methods
+from ftft_core.comparison.notes import (
+    notes_on_baselines,
+    notes_on_labels,
+    notes_on_learning,
+    notes_on_seeds,
+    unlearnt_methods,
+)
 from ftft_core.comparison.runs import (
     KEY_COLUMNS,
     ComparedSplit,
@@ -179,8 +185,7 @@ def compare_runs(
                 marks_of_averages.append(_mark(method, its_baseline, where, found, is_new=len(its_splits) > 1))
     unlearnt, partly_unlearnt = unlearnt_methods(methods, splits, scores, names)
     notes += [
-        *unlearnt.values(),
-        *partly_unlearnt.values(),
+        *notes_on_learning(unlearnt, partly_unlearnt, names),
         *notes_on_seeds(methods, baselines, names),
         *notes_on_labels(methods, splits),
     ]

@@ -120,6 +120,18 @@ def unlearnt_methods(
     return with_most_seeds, with_some_seeds
 
 
+def notes_on_learning(unlearnt: Mapping[str, str], partly: Mapping[str, str], names: Names) -> list[str]:
+    """Say which methods have not learnt the task; of more than two that have not at all, in one sentence."""
+    if len(unlearnt) <= 2:
+        return [*unlearnt.values(), *partly.values()]
+    called = "; ".join(names[column] for column in unlearnt)
+    return [
+        f"{called} have not learnt the task with most of their seeds: on dev they are hardly better than always giving "
+        "one answer. Their other scores say nothing of robustness.",
+        *partly.values(),
+    ]
+
+
 def notes_on_labels(methods: Sequence[MethodRuns], splits: Sequence[ComparedSplit]) -> list[str]:
     """Say which splits hold one label only."""
     notes = []
