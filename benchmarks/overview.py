@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from wording import MISSING, number, table
 
 from ftft_core.comparison import Comparison, difference_words, to_records
@@ -18,8 +19,8 @@ HEAD = ("suite", "main model", "erm", *(f"{method} − erm" for method in SUMMAR
 SHORT = ("cost of ftft", "ftft − erm", "erm_matched − erm", "random − erm")
 WORDS = (
     "Accuracy out of distribution, mean of the splits, in percent; differences in points with their 95 % interval, and "
-    "the number of seeds in parentheses. Of several versions of a method the one with most seeds, then the cheapest. "
-    "Cost: FLOPs with the reference's, share of ERM's."
+    "the number of seeds in parentheses. Of several versions of a method the one with most seeds, then the best on "
+    "dev. Cost: FLOPs with the reference's, share of ERM's."
 )
 NOT_LEARNT = (
     "†: has not learnt the task, with some of its seeds at least, so that its mean out of distribution says little."
@@ -47,10 +48,10 @@ def summary_rows(report: ComparisonReport, metric: str) -> Iterator[list[str]]:
     for model, layers in main_models(report):
         own = {column.id for column in report.of_main_model(model, layers).columns}
         chosen = to_records(averages[averages["column"].isin(own)])
-        erm = version_for_summary(chosen, "erm")
+        erm = version_for_summary(chosen, "erm", comparison.averages)
         if comparison.baseline != "erm" or erm is None:
             continue
-        versions = [version_for_summary(chosen, method) for method in SUMMARISED]
+        versions = [version_for_summary(chosen, method, comparison.averages) for method in SUMMARISED]
         ftft = versions[0]
         yield [
             report.suite,
@@ -61,10 +62,10 @@ def summary_rows(report: ComparisonReport, metric: str) -> Iterator[list[str]]:
         ]
 
 
-def version_for_summary(rows: Sequence[dict[str, Any]], method: str) -> dict[str, Any] | None:
+def version_for_summary(rows: Sequence[dict[str, Any]], method: str, averages: pd.DataFrame) -> dict[str, Any] | None:
     """Of the versions of a method the one that conclusions speak of."""
     known = [row for row in rows if row["method"] == method and row["mean"] is not None]
-    return dict(version_to_speak_of(known)) if known else None
+    return dict(version_to_speak_of(known, averages)) if known else None
 
 
 def difference_cell(row: dict[str, Any] | None, comparison: Comparison) -> str:

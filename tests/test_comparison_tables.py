@@ -9,6 +9,7 @@ from ftft_core.comparison import (
     to_latex,
     to_markdown,
 )
+from ftft_core.comparison.tables import version_to_speak_of
 from ftft_core.errors import InputError
 
 
@@ -135,11 +136,22 @@ def test_conclusion_says_what_was_lost_in_distribution():
     )
 
 
-def test_conclusion_is_of_the_version_with_most_seeds_and_then_of_the_cheapest():
+def test_conclusion_is_of_the_version_with_most_seeds_then_the_best_on_dev_then_the_cheapest():
     better, cheaper = row("ftft", **{**FTFT, "mean": 0.8}), row("ftft", **{**FTFT, "mean": 0.7, "cost_share": 0.5})
     assert conclude(comparison_of(row("erm"), better, cheaper)).startswith("ftft reaches 70.0 accuracy")
     more = {**better, "num_seeds": 3}
     assert conclude(comparison_of(row("erm"), more, cheaper)).startswith("ftft reaches 80.0 accuracy")
+
+
+@pytest.mark.parametrize(("metric", "best"), [("accuracy", "b"), ("ece", "a")])
+def test_of_versions_with_as_many_seeds_the_best_on_dev_speaks(metric, best):
+    dev = [{"column": name, "role": "dev", "metric": metric, "mean": score} for name, score in (("a", 0.6), ("b", 0.7))]
+    rows = [
+        {"column": name, "metric": metric, "num_seeds": 2, "cost_share": cost} for name, cost in (("a", 1), ("b", 2))
+    ]
+    assert version_to_speak_of(rows, pd.DataFrame(dev))["column"] == best
+    more = {"column": "c", "metric": metric, "num_seeds": 3, "cost_share": None}  # not even predicted dev
+    assert version_to_speak_of([*rows, more], pd.DataFrame(dev))["column"] == "c"
 
 
 def test_conclusion_without_a_baseline_or_the_method():

@@ -273,7 +273,7 @@ def compare(
 def _say_versions(report: ComparisonReport, names: Sequence[str]) -> None:
     """Say which version of a method a name stands for, and how others are named."""
     for name in names:
-        versions = [each for each in report.columns if each.title == name and each.runs]
+        versions = report.versions(name)
         if len(versions) > 1:
             others = "; ".join(f"{each.id} is {each.name}" for each in versions[1:])
             say(

@@ -109,8 +109,8 @@ def conclude(
     """Say what a method reached against the baseline, out of distribution if there is such a split, and then what it
     gained or lost in distribution.
 
-    Of several versions of the method the one with most seeds speaks, then the cheapest: a choice by scores would make
-    it look better than it is. What the interval leaves out is said.
+    Of several versions of the method the one with most seeds speaks, then the best on dev: a choice by test scores
+    would make it look better than it is. What the interval leaves out is said.
 
     :param method: ftft when left out; without runs of it, what else there is beside the baseline.
     :param column: one version of a method alone, see `runs.column_id`.
@@ -134,7 +134,7 @@ def conclude(
         return (
             f"There is nothing to conclude about {method}: no run of it has all predictions {where} (runs of: {have})."
         )
-    best = version_to_speak_of(records)
+    best = version_to_speak_of(records, comparison.averages)
     names = {each.id: each.name for each in make_columns(comparison.methods)}
     name = names.get(best["column"], method)
     words = f"{name} reaches {100 * best['mean']:.1f} {METRIC_TITLES[metric].lower()} {where}"
@@ -161,10 +161,26 @@ def conclude(
     )
 
 
-def version_to_speak_of(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Of the rows of a method's versions that with most seeds, then the cheapest."""
-    costs = {id(row): math.inf if row["cost_share"] is None else row["cost_share"] for row in rows}
-    return min(rows, key=lambda row: (-row["num_seeds"], costs[id(row)]))
+def version_to_speak_of(rows: Sequence[Mapping[str, Any]], averages: pd.DataFrame) -> Mapping[str, Any]:
+    """Of rows of one metric, one for each version of a method, that with most seeds, then the best on dev, then the
+    cheapest.
+
+    :param averages: of the comparison, where the scores on dev are.
+    """
+    metric = rows[0]["metric"]
+    of_dev = averages[(averages["role"] == "dev") & (averages["metric"] == metric)]
+    dev = dict(zip(of_dev["column"], of_dev["mean"] * (1 if HIGHER_IS_BETTER[metric] else -1), strict=True))
+
+    def rank(row: Mapping[str, Any]) -> tuple[float, ...]:
+        score = dev.get(row["column"], math.nan)
+        cost = row["cost_share"]
+        return (
+            -row["num_seeds"],
+            math.inf if math.isnan(score) else -score,
+            math.inf if cost is None else cost,
+        )
+
+    return min(rows, key=rank)
 
 
 def _said_in_distribution(comparison: Comparison, best: Mapping[str, Any], role: str, metric: str) -> str:

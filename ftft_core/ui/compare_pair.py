@@ -35,8 +35,8 @@ def default_pins(report: ComparisonReport) -> tuple[str, str]:
     usable = [column for column in report.columns if column.runs]
     baseline = next((column for column in usable if column.title == report.comparison.baseline), usable[0])
     others = [column for column in usable if column.title != report.comparison.baseline]
-    others = others or [column for column in usable if column.id != baseline.id]
-    first = next((column for column in others if column.title == "ftft"), others[0] if others else baseline)
+    others = others or [column for column in usable if column.id != baseline.id] or [baseline]
+    first = next((column for column in report.versions("ftft") if column in others), others[0])
     return first.id, baseline.id
 
 

@@ -15,9 +15,11 @@ from ftft_core.comparison import (
     flops_together,
     to_latex,
     to_markdown,
+    to_records,
 )
 from ftft_core.comparison.baselines import baseline_of
 from ftft_core.comparison.columns import Column
+from ftft_core.comparison.tables import version_to_speak_of
 from ftft_core.errors import InputError, unknown
 from ftft_core.planning import duration_words, flops_words
 from ftft_core.workspace.compared import ComparedRuns
@@ -147,16 +149,25 @@ class ComparisonReport:
         }
 
     def column(self, column: str) -> Column:
-        """Give the column with this id; or the first of the method of this name.
+        """Give the column with this id; or of the method of this name the version that conclusions speak of.
 
         :raises InputError: with what there is.
         """
         found = [each for each in self.columns if each.id == column]
-        found += [each for each in self.columns if each.title == column and each.runs]
+        found += self.versions(column)
         if not found:
             known = dict.fromkeys([*(each.title for each in self.columns), *(each.id for each in self.columns)])
             raise InputError(unknown("method in this comparison", column, list(known)))
         return found[0]
+
+    def versions(self, method: str, metric: str = "accuracy") -> list[Column]:
+        """Give the finished versions of a method, first the one that conclusions speak of."""
+        found = [each for each in self.columns if each.title == method and each.runs]
+        averages = self.comparison.averages
+        of_metric = averages[(averages["metric"] == metric) & averages["column"].isin([each.id for each in found])]
+        rows = to_records(of_metric.drop_duplicates("column"))
+        first = version_to_speak_of(rows, averages)["column"] if rows else None
+        return sorted(found, key=lambda each: each.id != first)
 
     def few_seeds(self) -> list[Column]:
         """Give the columns whose spread over seeds is hardly known."""
