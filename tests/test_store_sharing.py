@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import filelock
 import pytest
 
 from ftft_core import store
-from ftft_core.errors import WorkspaceBusyError
+from ftft_core.errors import WorkspaceBusyError, WorkspaceError
 from ftft_core.store import connection as connection_module
 from tests.conftest import environment
 
@@ -186,8 +187,8 @@ def opens(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     made: list[object] = []
     connect = connection_module._connect
 
-    def counted(file: Path) -> connection_module.Connection:
-        made.append(connect(file))
+    def counted(file: Path, lock: filelock.BaseFileLock) -> connection_module.Connection:
+        made.append(connect(file, lock))
         return made[-1]  # type: ignore[return-value]
 
     monkeypatch.setattr(connection_module, "_connect", counted)
@@ -233,3 +234,42 @@ def test_a_connection_that_lingers_makes_way_for_a_process_that_waits(path: Path
     )
     with database.reading() as connection:
         assert connection.execute("SELECT count(*) FROM base.marks").fetchall() == [(30,)]
+
+
+def test_a_lock_is_held_from_before_a_connection_is_opened_until_after_it_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB reads the headers before it locks the file, and would overwrite what is committed in between."""
+    database, lock = store.open_database(path), filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    connect = connection_module.duckdb.connect
+
+    def connecting(*given: object, **more: object) -> object:
+        with pytest.raises(filelock.Timeout):
+            lock.acquire()
+        return connect(*given, **more)
+
+    monkeypatch.setattr(connection_module.duckdb, "connect", connecting)
+    with database.writing() as connection:
+        connection.execute("INSERT INTO base.marks VALUES ('a', 1)")
+        with pytest.raises(filelock.Timeout):
+            lock.acquire()
+    with lock:  # It is free again, and who has it shuts others out.
+        monkeypatch.setattr(connection_module, "WAIT_SECONDS", 0.2)
+        monkeypatch.setattr(connection_module.duckdb, "connect", connect)
+        with pytest.raises(WorkspaceBusyError, match="a process that can't be named"), database.reading():
+            pass
+    with database.reading() as connection:
+        assert connection.execute("SELECT number FROM base.marks").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("damage", ["not a database", None])
+def test_a_connection_that_failed_leaves_the_lock_free(tmp_path: Path, damage: str | None) -> None:
+    path = tmp_path / "ftft.duckdb"
+    if damage is None:
+        path.mkdir()
+    else:
+        path.write_text(damage * 1000, encoding="utf-8")
+    with pytest.raises(WorkspaceError, match="can't be read"), store.open_database(path).reading():
+        pass
+    with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
+        pass

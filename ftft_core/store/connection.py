@@ -6,6 +6,10 @@ a file twice with different settings); if another process holds the file, openin
 error after the wait names that process. A process that does many small pieces of work in a row, as the app does for
 every page and a command in all that it says, may let the connection linger: opening takes longer than most queries.
 
+DuckDB's own lock is not enough. It reads the file's headers before it takes that lock and not again after it, so that
+what another process commits in between would be overwritten. A lock file is therefore held from before a connection is
+opened until after it is closed.
+
 Whoever waits says so by touching a file. A process whose threads follow one another so closely that it would never let
 go, as an app with several tabs does, then makes way: its next thread waits until the file was free for a moment.
 """
@@ -22,6 +26,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
+import filelock
 import psutil
 
 from ftft_core.errors import WorkspaceBusyError, WorkspaceError
@@ -72,6 +77,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Condition()
+        self._file_lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
         self._mine = threading.local()
         self._opened_at = 0.0
         self._closed_until = 0.0
@@ -135,12 +141,13 @@ class Database:
             if self._connection is None:
                 # Somebody may have removed the file since.
                 self._is_migrated &= self.path.exists()
-                connection = _connect(self.path)
+                connection = _connect(self.path, self._file_lock)
                 if not self._is_migrated:
                     try:
                         migrate(connection)
                     except BaseException as failure:
                         connection.close()
+                        self._file_lock.release()
                         if isinstance(failure, duckdb.Error) and is_disk_full(failure):
                             raise _unreadable(self.path, failure) from failure
                         raise
@@ -195,6 +202,7 @@ class Database:
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+            self._file_lock.release()
             self._connection = None
             self._was_written = False
             if self._closed_until > time.monotonic():
@@ -202,7 +210,8 @@ class Database:
             self._lock.notify_all()
 
 
-def _connect(path: Path) -> Connection:
+def _connect(path: Path, lock: filelock.BaseFileLock) -> Connection:
+    """Open the file, and leave the lock held with it."""
     # Nothing is ever fetched: what DuckDB needs here is compiled into it.
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
@@ -211,23 +220,38 @@ def _connect(path: Path) -> Connection:
     deadline = time.monotonic() + WAIT_SECONDS
     pause = _FIRST_PAUSE_SECONDS
     while True:
-        try:
-            return duckdb.connect(path, config=config)
-        except duckdb.IOException as failure:
-            if "Could not set lock on file" not in str(failure):
-                raise _unreadable(path, failure) from failure
-            if time.monotonic() > deadline:
-                raise WorkspaceBusyError(
-                    f"Another process has had the database {path} open for {WAIT_SECONDS:.0f} seconds: "
-                    f"{_holder(failure)}. Close it there, then try again."
-                ) from failure
-        except duckdb.Error as failure:
-            raise _unreadable(path, failure) from failure
+        if _acquire(path, lock):
+            try:
+                return duckdb.connect(path, config=config)
+            except BaseException as failure:
+                lock.release()
+                if not isinstance(failure, duckdb.Error):
+                    raise
+                if not _is_held(failure):
+                    raise _unreadable(path, failure) from failure
+        if time.monotonic() > deadline:
+            raise WorkspaceBusyError(
+                f"Another process has had the database {path} open for {WAIT_SECONDS:.0f} seconds: {_holder(path)}. "
+                "Close it there, then try again."
+            )
         with suppress(OSError):
             _waiting(path).touch()
         # Pauses differ from process to process, so that several that wait do not knock all at once.
         time.sleep(pause * random.uniform(0.5, 1.5))
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _acquire(path: Path, lock: filelock.BaseFileLock) -> bool:
+    """Whether the file may be opened: nobody else is at it, or a lock can't be had there, which DuckDB will tell of."""
+    if not path.parent.is_dir():
+        return True
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _waiting(path: Path) -> Path:
@@ -242,8 +266,17 @@ def _waits(path: Path) -> bool:
         return False
 
 
-def _holder(failure: duckdb.IOException) -> str:
-    found = re.search(r"PID (\d+)", str(failure))
+def _is_held(failure: duckdb.Error) -> bool:
+    return isinstance(failure, duckdb.IOException) and "Could not set lock on file" in str(failure)
+
+
+def _holder(path: Path) -> str:
+    """Name the process that has the file open, as DuckDB does when it is asked for it too."""
+    found = None
+    try:
+        duckdb.connect(path, read_only=True).close()
+    except duckdb.Error as failure:
+        found = re.search(r"PID (\d+)", str(failure))
     if found is None:
         return "a process that can't be named (on another machine, or of another user)"
     pid = int(found[1])
