@@ -263,3 +263,17 @@ def test_a_database_that_can_not_be_read_is_a_problem_and_not_touched(workspace:
     assert answer.exit_code == 0, answer.stderr
     assert matching("can't be read", answer.json["workspace"]["problems"])
     assert workspace.database.path.read_bytes().startswith(b"not a database")
+
+
+def test_missing_predictions_of_a_finished_run_are_said(workspace: Workspace) -> None:
+    said = "but its predictions of "
+    before = matching(said, workspace.health()["problems"])
+    with workspace.database.writing() as connection:
+        gone = connection.execute(
+            "DELETE FROM base.predictions WHERE (run_no, split) IN"
+            " (SELECT run_no, split FROM base.predictions ORDER BY ALL LIMIT 1) RETURNING run_no, split"
+        ).fetchall()
+        (name,) = connection.execute("SELECT name FROM base.runs WHERE run_no = ?", [gone[0][0]]).fetchone()
+    after = matching(said, workspace.health()["problems"])
+    assert [each for each in after if each not in before] == matching(f"run {name} has finished, but its", after)
+    assert len(after) == len(before) + 1

@@ -129,7 +129,7 @@ def test_a_column_says_what_its_runs_are(report):
     (head,) = [html.unescape(tip) for tip in tips if tip.startswith("ftft: mini-lm, 6 layers")]
     assert "120 steps, whole budget" in head
     assert "33.33 % of the training examples, ambiguous" in head
-    assert "reference mini-lm, 2 layers, reference 3 epochs" in head.replace("\n", " ")
+    assert "reference mini-lm, 2 layers, reference 12 steps" in head.replace("\n", " ")
     assert "runs ftft-0, ftft-1, ftft-2" in head
 
 

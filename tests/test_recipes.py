@@ -91,3 +91,24 @@ def test_a_path_that_cannot_be_one_is_told() -> None:
         read_recipe("")
     with pytest.raises(InputError, match=r"can't be read \(embedded null"):
         read_recipe("a\0b")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a0: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"a{n}: &{chr(97 + n)} [{', '.join([f'*{chr(96 + n)}'] * 9)}]\n" for n in range(1, 12)
+        ), "a11: unknown key"),
+        ("suite: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("seeds: [0x" + "f" * 6000 + "]", "received a number of 7,225 digits"),
+        ('suite: "\\ud800"', "is half of a character"),
+        ("# " + "x" * 1_000_001, "has more than 1,000,000 characters"),
+        (f"seeds: {list(range(1001))}", "received 1,001 seeds; allowed are at most 1,000"),
+    ],
+)  # fmt: skip
+def test_what_no_recipe_is_like_is_refused_in_a_sentence(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_recipe(path)
+    assert said in "\n".join([caught.value.message, *caught.value.problems])

@@ -361,3 +361,33 @@ def test_a_table_as_csv_has_full_precision_averages_and_marks(report):
     assert len(far) > 1
     assert average["mean"] == pytest.approx(far["mean"].mean())
     assert bool(average["marked"]) == (average["p_holm"] <= 0.05)
+
+
+def test_a_budget_in_epochs_is_the_same_as_one_of_as_many_steps(tmp_path):
+    workspace = make_compare_workspace(tmp_path, ())
+    model = str(tmp_path / "mini-lm")
+    for seed, budget in ((0, BudgetConfig(epochs=3)), (1, BudgetConfig(max_steps=12)), (2, BudgetConfig(max_steps=11))):
+        run = workspace.queue_run(RunConfig(suite=SUITE, model=model, seed=seed, budget=budget))  # 120 in batches of 32
+        leave_predictions(workspace, run, Made("erm", 1.0, 60), seed)
+        finish(workspace, run, 60e12)
+    workspace.sync()
+    columns = [[run.seed for run in column.runs] for column in workspace.compare(SUITE).columns]
+    assert columns == [[0, 1], [2]]
+
+
+def test_budgets_in_flops_that_match_no_run_are_not_averaged(tmp_path):
+    workspace = make_compare_workspace(tmp_path, ())
+    model = str(tmp_path / "mini-lm")
+    for seed, flops in ((0, 1e9), (1, 2e10), (2, 2.01e10)):
+        config = RunConfig(
+            suite=SUITE, model=model, seed=seed, method="erm_matched", budget=BudgetConfig(max_flops=flops)
+        )
+        run = workspace.queue_run(config)
+        leave_predictions(workspace, run, Made("erm_matched", 1.0, 60), seed)
+        finish(workspace, run, flops)
+    workspace.sync()
+    report = workspace.compare(SUITE)
+    assert [([run.seed for run in column.runs], column.detail) for column in report.columns] == [
+        ([0], "FLOPs 1e+09"),
+        ([1, 2], "FLOPs 2e+10"),
+    ]

@@ -28,6 +28,7 @@ FACT_TITLES = {
     "reference.fraction": "reference's share",
     "matched.method": "cost of",
     "matched.reference": "cost with reference",
+    "matched.flops": "FLOPs",
     "matched.fraction": "cost with share",
 }
 """Fact -> words before its value in a column's head; others stand with their own name, or with none."""
@@ -114,6 +115,9 @@ def fact_words(name: str, value: object) -> str:
     """Word one fact as a column's head says it: "learning rate 2e-05", "3 epochs", "data 81c0f2"."""
     if name in _SPECIAL_WORDS:
         return _SPECIAL_WORDS[name](value)
+    of_matched = name.removeprefix("matched.")
+    if name not in FACT_TITLES and of_matched != name:
+        return f"cost with {fact_words(of_matched, value)}"
     title = FACT_TITLES.get(name, name.rpartition(".")[2].replace("_", " "))
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     return f"no {title}" if value is None else f"{title} {shown}"

@@ -5,7 +5,7 @@ into one, and reports all problems of one input together. The command line makes
 the same fields. A suite's spec lives in `suites`, a recipe in `experiments`; both derive from `Config`.
 """
 
-from ftft_core.config.parsing import Config, ConfigT, parse
+from ftft_core.config.parsing import Config, ConfigT, parse, shown
 from ftft_core.config.run import (
     EPOCHS_TO_SETTLE,
     ERROR_WEIGHT,
@@ -50,4 +50,5 @@ __all__ = [
     "TrainingConfig",
     "missing_trackers",
     "parse",
+    "shown",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -26,7 +28,7 @@ def parse(config_class: type[ConfigT], values: object, *, what: str, error: type
     :raises InputError: (or the given subclass) with one problem for every field that is wrong.
     """
     if not isinstance(values, Mapping):
-        raise error(f"{what} must be a mapping of keys to values; received {_shown(values)}.")
+        raise error(f"{what} must be a mapping of keys to values; received {shown(values)}.")
     try:
         return config_class.model_validate(dict(values))
     except pydantic.ValidationError as failure:
@@ -37,7 +39,7 @@ def parse(config_class: type[ConfigT], values: object, *, what: str, error: type
 def _word_problem(config_class: type[Config], detail: Any) -> str:
     """One sentence for one of pydantic's error records."""
     path = ".".join(str(part) for part in detail["loc"])
-    received = _shown(detail["input"])
+    received = shown(detail["input"])
     match detail["type"]:
         case "extra_forbidden":
             return f"{path}: unknown key. Known keys: {one_of(_fields_at(config_class, detail['loc'][:-1]), limit=30)}."
@@ -117,9 +119,27 @@ def _in_digits(bound: float) -> str:
     return f"{int(bound):,}" if abs(bound) < 1e15 and bound == int(bound) else f"{bound:g}"
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def shown(value: object) -> str:
+    """Write a value as messages show it, at most 80 letters long."""
+    text = _SHORT.repr(value) if isinstance(value, list | tuple | dict | int) else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+class _Short(reprlib.Repr):
+    """Writes no more of a value than is shown: a few lines of YAML can stand for millions of elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxdict = 20
+        self.maxlevel = 3
+        self.maxstring = self.maxother = self.maxlong = 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        num_digits = int(x.bit_length() * math.log10(2)) + 1
+        return repr(x) if num_digits <= self.maxlong else f"a number of {num_digits:,} digits"
+
+
+_SHORT = _Short()
 
 
 def _sentence(message: str) -> str:

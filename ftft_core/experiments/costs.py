@@ -114,11 +114,10 @@ def preview(workspace: Workspace, recipe: Recipe) -> ExperimentPlan:
     asked = tuple(_one_of_each_model(recipe))
     plan = workspace.plan(asked)
     problems, planned = [*plan.problems, *_changes(workspace, recipe.suite)], []
-    if not plan.problems:
-        try:
-            planned = plan_experiment(workspace, recipe)
-        except FTFTError as failure:
-            problems += failure.problems or [failure.message]
+    try:
+        planned = plan_experiment(workspace, recipe)
+    except FTFTError as failure:
+        problems += [each for each in failure.problems or [failure.message] if each not in problems]
     if problems:
         return ExperimentPlan(tuple(problems), plan.remarks, (), asked)
     return _with_costs(workspace, planned, plan, asked)
@@ -180,16 +179,25 @@ def _one_of_each_model(recipe: Recipe) -> list[RunConfig]:
 
 
 def _named_in(values: Mapping[Any, Any]) -> list[dict[str, Any]]:
-    """Give suite, model and layers of every model in values that are no recipe, as far as they are of their kind."""
+    """Give suite, model, layers, precision and trackers of every model in values that are no recipe, as far as they are
+    of their kind.
+    """
     suite = values.get("suite")
     references = values.get("reference_model") or []
     models = [values.get("main_model"), *(references if isinstance(references, list) else [references])]
+    training = values.get("training")
+    settings = (
+        {name: training[name] for name in ("precision", "trackers") if name in training}
+        if isinstance(training, Mapping)
+        else {}
+    )
     found = []
     for model in models:
         if isinstance(suite, str) and isinstance(model, Mapping) and isinstance(model.get("model"), str):
             layers = model.get("layers")
             is_number = isinstance(layers, int) and not isinstance(layers, bool) and layers > 0
-            found.append({"suite": suite, "model": model["model"], **({"layers": layers} if is_number else {})})
+            layers_of = {"layers": layers} if is_number else {}
+            found.append({"suite": suite, "model": model["model"], **layers_of, "training": settings})
     return found
 
 

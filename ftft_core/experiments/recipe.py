@@ -21,12 +21,19 @@ from ftft_core.config import (
     StopConfig,
     TrainingConfig,
     parse,
+    shown,
 )
 from ftft_core.errors import InputError, unknown
 from ftft_core.experiments.recipe_text import values_of
 from ftft_core.methods import METHODS as METHOD_TABLE
 from ftft_core.selection.select import NEEDS_TWO_EPOCHS
 from ftft_core.selection.strategies import columns_used
+
+MOST_CHARACTERS = 1_000_000
+"""Longest recipe that is read."""
+
+MOST_SEEDS = 1_000
+"""Seeds of one experiment, as of one `ftft plan`."""
 
 _SAID = ("suite", "main_model", "methods", "fraction", "early_stop", "seeds")
 """Fields that are written out also where they are as usual."""
@@ -281,7 +288,9 @@ class Recipe(Config):
             elif not isinstance(each, bool):  # told with the others that Python takes for numbers
                 numbers.append(each)
                 if not 0 <= each < 2**32:
-                    problems.append(f"received {each}; allowed is 0 to 2**32 - 1")
+                    problems.append(f"received {shown(each)}; allowed is 0 to 2**32 - 1")
+        if len(numbers) > MOST_SEEDS:
+            problems.append(f"received {len(numbers):,} seeds; allowed are at most {MOST_SEEDS:,} in one experiment")
         return _all_right(seeds, problems + _repeated(numbers, "seed"))
 
     @model_validator(mode="wrap")
@@ -340,13 +349,16 @@ def read_values(path: str | Path) -> object:
     :raises InputError: when there is no such file, or it is no YAML.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
     except OSError as failure:
         raise InputError(f"The recipe {path} can't be read ({failure.strerror}).") from failure
     except UnicodeDecodeError as failure:
         raise InputError(f"The recipe {path} is not valid YAML ({failure}).") from failure
     except ValueError as failure:
         raise InputError(f"The recipe {str(path)!r} can't be read ({failure}).") from failure
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(f"The recipe {path} has more than {MOST_CHARACTERS:,} characters; no recipe needs as many.")
     return values_of(text, what=f"The recipe {path}")
 
 

@@ -5,6 +5,7 @@ Owns the text alone; what the values mean is `recipe`'s.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,13 @@ def values_of(text: str, *, what: str = "The recipe") -> object:
 
     :raises InputError: when it is no YAML.
     """
+    half = re.search(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", text)
+    if half:
+        raise InputError(f"{what} is not valid YAML ({half[0]} is half of a character; write the character itself).")
     try:
         return yaml.load(text, Loader=UniqueKeyLoader)
+    except RecursionError as failure:
+        raise InputError(f"{what} is not valid: its lists or mappings are nested too deeply.") from failure
     except (yaml.YAMLError, ValueError) as failure:
         said = " ".join(str(failure).replace('in "<unicode string>", ', "").split())
         raise InputError(f"{what} is not valid YAML ({said}).") from failure

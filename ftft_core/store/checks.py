@@ -97,6 +97,20 @@ def missing_epochs(connection: Connection) -> dict[str, list[int]]:
     return missing
 
 
+def missing_predictions(connection: Connection) -> dict[str, list[str]]:
+    """Give the splits that finished runs have not predicted, though they had dynamics, by the run's name.
+
+    References predict no split; what another tool trained predicts what it was given.
+    """
+    rows = connection.execute(
+        "SELECT r.name, list(p.split ORDER BY p.place) FROM base.runs r JOIN base.splits p USING (suite_no)"
+        " WHERE r.status = 'finished' AND r.method <> 'reference' AND r.message <> 'imported' AND p.role <> 'train'"
+        " AND p.num_examples > 0 AND NOT EXISTS (SELECT 1 FROM base.predictions q WHERE q.run_no = r.run_no"
+        "  AND q.split = p.split) GROUP BY r.name ORDER BY r.name"
+    ).fetchall()
+    return {str(name): [str(split) for split in splits] for name, splits in rows}
+
+
 def known_runs(connection: Connection) -> pd.DataFrame:
     """Give run_id, name, status, is_imported and is_removed of every run, removed ones too."""
     return connection.execute(

@@ -29,7 +29,7 @@ import duckdb
 import filelock
 import psutil
 
-from ftft_core.errors import WorkspaceBusyError, WorkspaceError
+from ftft_core.errors import InputError, WorkspaceBusyError, WorkspaceError
 from ftft_core.run_folder import free_space_words
 from ftft_core.run_folder.trouble import is_disk_full
 from ftft_core.store.migrations import migrate
@@ -111,6 +111,10 @@ class Database:
         try:
             yield cursor
         except duckdb.Error as failure:
+            if "surrogates not allowed" in str(failure):
+                raise InputError(
+                    "What was asked for holds bytes that are no UTF-8, so no name or id is like it."
+                ) from failure
             # What is asked for is right, so the file is not: it is read block by block, when a query needs one.
             if type(failure) in _DAMAGE or is_disk_full(failure):
                 raise _unreadable(self.path, failure) from failure

@@ -19,7 +19,7 @@ from ftft_core import store
 from ftft_core.comparison import ComparedSplit, RunResult, SplitPredictions
 from ftft_core.comparison.columns import MissingRun
 from ftft_core.comparison.runs import column_id, reference_words
-from ftft_core.config import METHODS, StopConfig
+from ftft_core.config import METHODS, BudgetConfig, StopConfig
 from ftft_core.selection import Recipe
 from ftft_core.selection.words import joined_words
 from ftft_core.store import comparing as comparing_store
@@ -146,12 +146,13 @@ def _results(
 ) -> dict[str, RunResult]:
     recipes = comparing_store.read_run_recipes(connection, suite)
     sources = comparing_store.read_sources(connection, suite)
-    found = {
-        row["run_id"]: _result(
-            row, known, _parts(row, known, sources), recipes.get(row["run_id"]), predictions.get(row["run_id"], {})
-        )
-        for row in rows
-    }
+    splits = suite_store.list_splits(connection, suite).set_index("role")
+    num_train = int(splits.loc["train", "num_examples"])
+    found = {}
+    for row in rows:
+        run_id = row["run_id"]
+        parts = _parts(row, known, sources)
+        found[run_id] = _result(row, known, parts, recipes.get(run_id), predictions.get(run_id, {}), num_train)
     return {
         row["run_id"]: replace(result, facts={**result.facts, **_matched_facts(row, found.values())})
         for row, result in zip(rows, found.values(), strict=True)
@@ -185,7 +186,8 @@ def _apart_from_precision(run: RunResult) -> str:
 def _matched_facts(run: Mapping[str, Any], others: Iterable[RunResult]) -> dict[str, object]:
     """Say whose cost a budget in FLOPs was taken from: runs that match different methods must not be averaged.
 
-    It is the run of the same seed that cost just as much with its reference; nothing is said where it was removed.
+    It is the run of the same seed that cost just as much with its reference; where it was removed, or the amount was
+    given by hand, the amount is said, to two digits.
     """
     wanted = json.loads(run["config"]).get("budget", {}).get("max_flops")
     if wanted is None:
@@ -198,7 +200,7 @@ def _matched_facts(run: Mapping[str, Any], others: Iterable[RunResult]) -> dict[
             more = {name: value for name, value in other.facts.items() if name.startswith(("reference.", "subset."))}
             facts = {"method": other.method, "reference": reference, "fraction": other.fraction, **more}
             return {f"matched.{name}": value for name, value in facts.items()}
-    return {}
+    return {"matched.flops": f"{wanted:.2g}"}  # Without a run that it follows from, the amount itself must agree.
 
 
 def _result(
@@ -207,6 +209,7 @@ def _result(
     parts: Sequence[Mapping[str, Any]],
     recipe: str | None,
     predictions: Mapping[str, SplitPredictions],
+    num_train: int,
 ) -> RunResult:
     reference = known.get(run["reference_run"]) if isinstance(run["reference_run"], str) else None
     subset = None if recipe is None else Recipe.model_validate_json(recipe)
@@ -231,11 +234,11 @@ def _result(
         num_examples_seen=None if examples_seen is None else int(examples_seen),
         facts={
             "suite_fingerprint": run["suite_fingerprint"],
-            **_config_facts(config),
+            **_config_facts(run, config, num_train),
             **{name: config.get(name) for name in _METHOD_FACTS},
             **({"precision": run["precision"]} if isinstance(run["precision"], str) else {}),
             **_subset_facts(subset),
-            **({} if reference is None else _reference_facts(reference)),
+            **({} if reference is None else _reference_facts(reference, num_train)),
         },
     )
 
@@ -257,11 +260,11 @@ def _parts(
     return list(found.values())
 
 
-def _config_facts(config: Mapping[str, Any]) -> dict[str, object]:
+def _config_facts(run: Mapping[str, Any], config: Mapping[str, Any], num_train: int) -> dict[str, object]:
     if "budget" not in config:  # the run was imported
         return {}
     return {
-        "budget": _budget_in_words(config["budget"]),
+        "budget": _budget_in_words(run, config, num_train),
         "stop": _stop_in_words(config),
         "excluded": _excluded_in_words(config.get("excluded")),
         **{f"training.{name}": value for name, value in config["training"].items() if name in _TRAINING_FACTS},
@@ -273,9 +276,9 @@ def _excluded_in_words(excluded: Mapping[str, Any] | None) -> str:
     return "none" if excluded is None else f"{excluded['num_examples']:,} [{str(excluded['fingerprint'])[:6]}]"
 
 
-def _reference_facts(reference: Mapping[str, Any]) -> dict[str, object]:
-    config = json.loads(reference["config"])
-    facts = {f"reference.{name.removeprefix('training.')}": value for name, value in _config_facts(config).items()}
+def _reference_facts(reference: Mapping[str, Any], num_train: int) -> dict[str, object]:
+    found = _config_facts(reference, json.loads(reference["config"]), num_train)
+    facts = {f"reference.{name.removeprefix('training.')}": value for name, value in found.items()}
     if isinstance(reference["precision"], str):
         facts["reference.precision"] = reference["precision"]
     # A third of the data and a budget of steps: told by the share, which is 1 for all of them.
@@ -328,7 +331,12 @@ def _stop_in_words(config: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in rounded.items() if value is not None) or "none"
 
 
-def _budget_in_words(budget: Mapping[str, float | None]) -> str:
-    """Word a budget; a budget in FLOPs follows from other runs and differs a little from seed to seed."""
-    (name, value), *_ = ((name, value) for name, value in budget.items() if value is not None)
-    return "matched FLOPs" if name == "max_flops" else f"{name} {value:g}"
+def _budget_in_words(run: Mapping[str, Any], config: Mapping[str, Any], num_train: int) -> str:
+    """Word a budget in optimizer steps, the same whether it was given in steps or in epochs; one in FLOPs follows from
+    other runs and differs a little from seed to seed.
+    """
+    budget, excluded = BudgetConfig.model_validate(config["budget"]), config.get("excluded") or {}
+    if budget.max_flops is not None:
+        return "matched FLOPs"
+    size = round(float(run["fraction"]) * num_train) - int(excluded.get("num_examples", 0))
+    return f"max_steps {budget.num_steps(max(1, size), int(config['training']['batch_size']))}"

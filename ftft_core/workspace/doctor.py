@@ -233,6 +233,7 @@ class Doctor(RunCare):
             without_map = checks.runs_without_map(connection)
             odd = checks.epochs_with_other_counts(connection)
             missing = checks.missing_epochs(connection)
+            unpredicted = checks.missing_predictions(connection)
         for table, count in orphans.items():
             yield Finding(f"{count:,} rows of table {table} belong to nothing", partial(self._mend_orphans, table))
         for run_no, name in without_map.items():
@@ -242,6 +243,11 @@ class Doctor(RunCare):
             )
         for epoch in odd:
             yield Finding(f"the dynamics of {epoch} hold other examples than were taken in; train the run again")
+        for name, splits in unpredicted.items():
+            yield Finding(
+                f"run {name} has finished, but its predictions of {', '.join(splits)} are not there, so that "
+                "comparisons leave it out there; remove it and train it again"
+            )
         for name, epochs in missing.items():
             yield Finding(
                 f"run {name} has finished, but lacks the dynamics of epoch {', '.join(map(str, epochs))}; its map is "
