@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from ftft_core.comparison.pairs import mcnemar
+from ftft_core.comparison.tables import escape_latex
 from ftft_core.config import RunConfig
 from ftft_core.figures import LIGHT
 from ftft_core.neighbours.__main__ import main as embed
@@ -402,3 +403,9 @@ def test_uneven_training_times_are_told(tmp_path):
         if each.startswith("Training times")
     ]
     assert "erm (60 seconds to 3 minutes)" in note or "erm (60 seconds to 2.5 minutes)" in note
+
+
+def test_files_that_are_exported_hold_what_narrows_their_numbers(report):
+    (note, *_) = report.notes
+    assert report.as_markdown_file(["accuracy"]).endswith("".join(f"- {each}\n" for each in report.notes))
+    assert f"Notes: {escape_latex(note)}" in report.as_latex_file()

@@ -264,6 +264,8 @@ def compare(
     if out is not None:
         path = write_whole(out, _REPORT_WRITERS, report)
         say(f"The comparison was written to {path}.")
+        for note in report.notes:
+            say(f"note: {note}")
     if settings.as_json:
         print_json(report.comparison.records())
     elif out is None:
@@ -358,6 +360,6 @@ def _write(render: Callable[[ComparisonReport], str]) -> Callable[[ComparisonRep
 
 _REPORT_WRITERS = {
     ".csv": _write(ComparisonReport.as_csv),
-    ".md": _write(ComparisonReport.as_markdown),
-    ".tex": _write(ComparisonReport.as_latex),
+    ".md": _write(ComparisonReport.as_markdown_file),
+    ".tex": _write(ComparisonReport.as_latex_file),
 }

@@ -14,8 +14,8 @@ def draw_export(report: ComparisonReport, metric: str) -> None:
     """Draw the buttons that download the comparison."""
     files = {
         "CSV": ("comparison.csv", "text/csv", report.as_csv()),
-        "Markdown": ("comparison.md", "text/markdown", report.as_markdown([metric])),
-        "LaTeX": ("comparison.tex", "text/x-tex", report.as_latex([metric])),
+        "Markdown": ("comparison.md", "text/markdown", report.as_markdown_file([metric])),
+        "LaTeX": ("comparison.tex", "text/x-tex", report.as_latex_file([metric])),
         "every seed": ("comparison-seeds.csv", "text/csv", seeds_csv(report)),
     }
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):

@@ -19,7 +19,7 @@ from ftft_core.comparison import (
 )
 from ftft_core.comparison.baselines import baseline_of
 from ftft_core.comparison.columns import Column
-from ftft_core.comparison.tables import version_to_speak_of
+from ftft_core.comparison.tables import escape_latex, version_to_speak_of
 from ftft_core.errors import InputError, unknown
 from ftft_core.planning import duration_words, flops_words
 from ftft_core.workspace.compared import ComparedRuns
@@ -116,6 +116,18 @@ class ComparisonReport:
     def as_latex(self, metrics: Sequence[str] | None = None) -> str:
         """Give the same tables as LaTeX."""
         return to_latex(**self._printed(), metrics=metrics)
+
+    def as_markdown_file(self, metrics: Sequence[str] | None = None) -> str:
+        """Give the tables as Markdown, and below them what narrows their numbers."""
+        notes = "".join(f"- {note}\n" for note in self.notes)
+        tables = self.as_markdown(metrics)
+        return f"{tables}\n{notes}" if notes else tables
+
+    def as_latex_file(self, metrics: Sequence[str] | None = None) -> str:
+        """Give the same as LaTeX."""
+        notes = " ".join(map(escape_latex, self.notes))
+        tables = self.as_latex(metrics)
+        return f"{tables}\n{{\\footnotesize Notes: {notes}\\par}}\n" if notes else tables
 
     def of_main_model(self, model: str, num_layers: int) -> ComparisonReport:
         """Give the same report with the columns of one main model alone."""
