@@ -92,7 +92,7 @@ class RunError(FTFTError):
     """A run failed, was lost, or is in a state in which the request makes no sense."""
 
 
-def one_of(names: Iterable[str], *, limit: int = 12) -> str:
+def one_of(names: Iterable[str], *, limit: int = 16) -> str:
     """Word the allowed names for a message, at most `limit` of them."""
     known = list(names)
     shown = ", ".join(known[:limit]) if known else "none yet"

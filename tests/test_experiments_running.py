@@ -250,7 +250,9 @@ def test_what_depends_on_a_failed_run_is_skipped_and_the_rest_finishes(instant: 
     instant.failing = lambda config: config.method == "reference" and config.seed == 0
     recipe = toy_recipe(instant, tmp_path)
     planned = plan_experiment(instant.workspace, recipe)
-    with pytest.raises(RunError, match=r"3 of 12 runs did not finish; run the experiment again to go on") as caught:
+    with pytest.raises(
+        RunError, match=r"3 of 12 runs did not finish; once the reasons are gone, run the experiment again"
+    ) as caught:
         run_experiment(instant.workspace, planned, watch=lambda _: None)
     said = " | ".join(caught.value.problems)
     assert "failed (on purpose)" in said
@@ -270,7 +272,7 @@ def test_a_selection_that_cannot_be_made_fails_its_run_alone(instant: Instant, t
     planned = plan_experiment(instant.workspace, recipe)
     with pytest.raises(RunError, match=r"2 of 6 runs did not finish") as caught:
         run_experiment(instant.workspace, planned, watch=lambda _: None)
-    assert "has no epoch yet that saw every example" in caught.value.problems[0]
+    assert "ended before any epoch had seen every example" in caught.value.problems[0]
     assert {run.method for run in planned if run.status == "finished"} == {"erm", "reference", "cartography", "random"}
 
 

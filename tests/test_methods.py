@@ -287,7 +287,7 @@ def test_a_reference_that_cannot_guide_is_refused(workspace: Workspace) -> None:
     with pytest.raises(RunError, match="'unfinished' is queued; method poe needs all that it learns"):
         workspace.queue_run(config_for(workspace, "poe", reference="unfinished"))
     finish_run(workspace, unfinished, flops=1e9)
-    with pytest.raises(RunError, match="'unfinished' has no epoch yet that saw every example"):
+    with pytest.raises(RunError, match="'unfinished' ended before any epoch had seen every example"):
         workspace.queue_run(config_for(workspace, "curriculum", reference="unfinished"))
     names = set(workspace.runs()["name"])
     assert names == {"map-run", "unfinished"}, "nothing is left of what was refused"

@@ -201,7 +201,8 @@ class _Planner:
         epoch = self._steps(1.0, part, max(1, self.num_train - self.num_excluded))
         if steps < least * epoch:
             self.problems.append(
-                f"The budget of {name} is {steps} steps, but an epoch has {epoch}: {said} ({least * epoch} steps)."
+                f"The budget of {name} is {steps} step{'s' * (steps != 1)}, but an epoch has {epoch}: {said} "
+                f"({least * epoch} steps)."
             )
 
     def _add_run(self, method: str, reference: ReferenceModel | None, fraction: float | None, seed: int) -> str:

@@ -84,7 +84,8 @@ def run_experiment(workspace: Workspace, planned: Sequence[PlannedRun], *, watch
     failed = [run for run in planned if run.status != "finished"]
     if failed:
         raise RunError(
-            f"{len(failed)} of {len(planned)} runs did not finish; run the experiment again to go on with them.",
+            f"{len(failed)} of {len(planned)} runs did not finish; once the reasons are gone, run the experiment again "
+            "to go on with them.",
             [f"{run.key}: {run.status}{f' ({run.message})' if run.message else ''}" for run in failed],
         )
 

@@ -63,7 +63,12 @@ def first_epochs(connection: Connection, run_no: int, epochs: int | None = None)
     """
     counted = counted_epochs(connection, run_no)
     if not counted:
-        name = fetch_one(connection, "SELECT name FROM base.runs WHERE run_no = ?", [run_no])[0]
+        name, status = fetch_one(connection, "SELECT name, status FROM base.runs WHERE run_no = ?", [run_no])
+        if status == "finished":
+            raise RunError(
+                f"Run '{name}' ended before any epoch had seen every example, so it has no data map; train one with a "
+                "budget of at least one epoch that doesn't stop before (--evaluate-every and --patience)."
+            )
         raise RunError(
             f"Run '{name}' has no epoch yet that saw every example, so it has no data map; "
             "wait for its first epoch to end, or give it a budget of at least one epoch."

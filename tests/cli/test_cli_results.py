@@ -68,7 +68,7 @@ def test_a_map_that_cannot_be_written_leaves_nothing(ask: Ask, tmp_path: Path, p
 
 
 def test_a_run_without_an_epoch_has_no_map(ask: Ask) -> None:
-    assert "has no epoch yet that saw every example" in ask("map", "erm-0").failed(exit_code=1)
+    assert "ended before any epoch had seen every example" in ask("map", "erm-0").failed(exit_code=1)
 
 
 @pytest.mark.parametrize("fraction", [0.33, 0.5, 0.001, 1])
