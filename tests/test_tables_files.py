@@ -153,5 +153,5 @@ def test_a_run_without_a_counted_epoch_has_neither_map_nor_export(workspace: Wor
         lambda: workspace.gold_probabilities("unfinished"),
         lambda: workspace.export_selection("unfinished", None, tmp_path / "x.csv"),
     ):
-        with pytest.raises(RunError, match="Run 'unfinished' has no epoch yet that saw every example"):
+        with pytest.raises(RunError, match="Run 'unfinished' ended before any epoch had seen every example"):
             ask()
