@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+import numpy as np
 import pandas as pd
 
 from ftft_core.cli.app import Settings, cli, pass_settings
@@ -183,7 +184,12 @@ def _print(report: TransferReport) -> None:
                        "compared with the others.")  # fmt: skip
     if len(report.scores):
         print_text("")
-        _print_frame(report.scores, [*report.scores.columns], "Which score transfers best")
+        groups = list(dict.fromkeys(report.scores["group"]))
+        table = report.scores.pivot(index="score", columns="group", values="correlation")[groups]
+        ranked = table.iloc[np.argsort(-table[groups[-1]].fillna(-2.0), kind="stable")].reset_index()
+        _print_frame(
+            ranked, ["score", *groups], "Which score transfers best: rank correlation with the main model's runs"
+        )
     print_text("\n".join(["", *report.advice.sentences[1:]]))
     for note in report.notes:
         if note not in report.advice.sentences:
