@@ -100,7 +100,7 @@ def test_an_epoch_cut_short_is_never_whole(tmp_path: Path) -> None:
         connection.execute("DELETE FROM base.dynamics WHERE epoch = 0")
         connection.execute("DELETE FROM base.epochs WHERE epoch = 0")
     assert len(workspace.dynamics("cut").counted_epochs) == 0
-    with pytest.raises(RunError, match="no epoch yet that saw every example"):
+    with pytest.raises(RunError, match="ended before any epoch had seen every example"):
         workspace.data_map("cut")
 
 
