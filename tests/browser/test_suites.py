@@ -16,6 +16,7 @@ def suites(person, app):
     tab = sized_tab(person, 1280, 720)
     tab.goto(f"{app.address}/suites?suite=toy")
     tab.get_by_text("1 to 50 of 240, in file order").wait_for()
+    tab.wait_for_url("**/suites?suite=toy&run=*")  # The page stands; what is clicked before may be drawn anew.
     yield tab
     tab.close()
     if "fresh" in set(app.workspace.suites()["suite"]):
