@@ -60,7 +60,8 @@ def reach_words(
     target = 100 * float(by_column["target"].iloc[0])
     reaching: list[tuple[float, str]] = []
     missing: list[tuple[float, str]] = []
-    for column in drawn:
+    learnt = [column for column in drawn if column.id not in report.comparison.unlearnt]
+    for column in learnt:
         row = by_column.loc[column.id]
         if pd.notna(row["share"]):
             reaching.append((float(row["share"]), column.name))
@@ -78,6 +79,8 @@ def reach_words(
         names = ", ".join(f"{name} (at best {100 * best:.1f})" for best, name in nearest[:NAMED])
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         said.append(f"Not reached by {names}{more}.")
+    if len(learnt) < len(drawn):
+        said.append("Methods that have not learnt the task are left out of that.")
     spread, num_seeds = by_column[["target_std", "target_seeds"]].iloc[0]
     if num_seeds > 1:
         said.append(
