@@ -2,55 +2,18 @@ import dataclasses
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from ftft_core.comparison import (
     ROW_COLUMNS,
     ComparedSplit,
-    RunResult,
     SplitPredictions,
     compare_runs,
     conclude,
-    cost_table,
-    flops_together,
     holm,
-    pareto_front,
-    to_markdown,
 )
 from ftft_core.errors import InputError
-
-LABELS = ("no", "yes")
-SPLITS = (ComparedSplit("test", "in_distribution"), ComparedSplit("far", "out_of_distribution"))
-
-
-def predictions(right, *, gold=None, ids=None, groups=None):
-    """Predictions of which `right` says whether each is right."""
-    right = np.asarray(right, dtype=bool)
-    gold = np.resize(LABELS, len(right)) if gold is None else np.asarray(gold)
-    predicted = np.where(right, gold == "yes", gold != "yes").astype(int)
-    ids = [str(number) for number in range(len(right))] if ids is None else ids
-    return SplitPredictions(np.array(ids, dtype=object), gold, np.eye(2)[predicted] * 3.0, groups)
-
-
-def run(method, seed, right, **fields):
-    given = right if isinstance(right, dict) else dict.fromkeys(("test", "far"), right)
-    made = {name: value if isinstance(value, SplitPredictions) else predictions(value) for name, value in given.items()}
-    defaults = {"model": "big", "num_layers": 12, "fraction": 1.0, "total_flops": 100.0, "predictions": made}
-    return RunResult(f"{method}-{seed}", method, seed=seed, **{**defaults, **fields})
-
-
-def noisy(share, seed, size=200):
-    return np.random.default_rng(seed).random(size) < share
-
-
-def accuracy_row(comparison, method, split="far"):
-    rows = comparison.rows
-    return rows[(rows["method"] == method) & (rows["split"] == split) & (rows["metric"] == "accuracy")].iloc[0]
-
-
-def compare(runs, **options):
-    return compare_runs(runs, SPLITS, LABELS, **{"num_resamples": 400, **options})
+from tests.comparison_runs import LABELS, SPLITS, accuracy_row, compare, noisy, predictions, run
 
 
 def test_rows_have_exactly_the_promised_keys_and_are_json():
@@ -255,66 +218,6 @@ def test_predictions_are_checked_when_made():
         SplitPredictions(np.array(["0", "0"]), np.array(["no", "no"]), np.zeros((2, 2)))
 
 
-def test_costs_and_their_shares():
-    cost = {"train_seconds": 10.0, "num_optimizer_steps": 90, "num_examples_seen": 900}
-    less = {"train_seconds": 8.0, "num_optimizer_steps": 30, "num_examples_seen": None}
-    runs = [run("erm", 0, [1], **cost), run("erm", 1, [1], **cost)]
-    table = cost_table([*runs, run("ftft", 0, [1], total_flops=67.0, **less)]).set_index("method")
-    assert table.loc["ftft", ["flops_share", "seconds_share"]].tolist() == [0.67, 0.8]
-    assert table.loc["ftft", "optimizer_steps_share"] == pytest.approx(1 / 3)
-    assert pd.isna(table.loc["ftft", "examples_seen_share"])
-    assert table.loc["erm", "num_seeds"] == 2
-
-
-def test_costs_are_shares_of_erm_whatever_scores_are_held_against():
-    right = [1, 1, 0, 1]
-    runs = [run("erm", 0, right), run("random", 0, right, total_flops=30.0), run("ftft", 0, right, total_flops=60.0)]
-    compared = compare(runs, baseline="random")
-    shares = compared.rows.drop_duplicates("method").set_index("method")["cost_share"]
-    assert (compared.cost_base, shares.to_dict()) == ("erm", {"erm": 1.0, "random": 0.3, "ftft": 0.6})
-    assert "at 0.60 of erm's cost in FLOPs (random 75.0" in conclude(compared)
-    assert "FLOPs, share of erm" in to_markdown(compared.rows, baseline="random")
-    # On a model without erm there is nothing that costs are shares of, and that is said.
-    other = compare([*runs, run("random", 0, right, model="small")], baseline="random")
-    (said,) = [note for note in other.notes if "cost share is left empty" in note]
-    assert said.startswith("random (small, 12 layers")
-    assert other.rows.query("model == 'small'")["cost_share"].isna().all()
-    alone = compare(runs[1:], baseline="random")
-    assert alone.cost_base == "random"
-    assert accuracy_row(alone, "ftft")["cost_share"] == 2.0
-
-
-def test_costs_without_a_baseline_have_no_shares():
-    assert cost_table([run("ftft", 0, [1])])["flops_share"].isna().all()
-
-
-def test_pareto_front_keeps_equals_and_drops_what_is_beaten():
-    cost, score = [1, 2, 2, 3, 1, np.nan], [0.5, 0.7, 0.6, 0.7, 0.5, 0.9]
-    assert pareto_front(cost, score).tolist() == [True, True, False, False, True, False]
-    assert pareto_front([5], [0.1]).tolist() == [True]
-
-
-def test_what_runs_cost_together_counts_what_they_share_once():
-    runs = [run("ftft", 0, [1]), run("hard", 0, [1]), run("erm", 0, [1])]
-    parts = [{"ftft-0": 10.0, "reference": 4.0}, {"hard-0": 10.0, "reference": 4.0}, {"erm-0": 30.0}]
-    runs = [dataclasses.replace(each, flops_of_parts=part) for each, part in zip(runs, parts, strict=True)]
-    assert flops_together(runs) == (54.0, 58.0)
-    assert flops_together([*runs, run("random", 0, [1])]) is None
-
-
-def test_a_cost_that_was_matched_is_the_same_cost_on_the_front():
-    assert pareto_front([100, 100.1, 200], [0.5, 0.6, 0.7]).tolist() == [False, True, True]
-    assert pareto_front([100, 100.1, 200], [0.6, 0.5, 0.7]).tolist() == [True, False, True]
-    assert pareto_front([100, 100.1], [0.6, 0.6]).tolist() == [True, True]
-    assert pareto_front([100, 100.1], [0.5, 0.6], same_cost=0).tolist() == [True, True]
-    assert pareto_front([100, 102], [0.5, 0.6]).tolist() == [True, True]
-
-
-def test_pareto_front_needs_pairs():
-    with pytest.raises(InputError, match="one cost and one score"):
-        pareto_front([1, 2], [1])
-
-
 def test_what_was_given_a_methods_cost_is_its_baseline_among_several():
     runs = []
     for layers, share, flops in ((2, 0.9, 40.0), (4, 0.6, 60.0)):
@@ -389,49 +292,3 @@ def test_marks_of_averages_are_corrected_for_all_of_them():
     # The correction takes something away: more intervals exclude zero than are marked.
     excluding = (tested["delta_low"] > 0) | (tested["delta_high"] < 0)
     assert 0 < tested["marked"].sum() < excluding.sum()
-
-
-def test_a_method_that_always_says_one_label_is_told_not_to_have_learnt():
-    """Where that label is the right one it looks robust."""
-    splits = (ComparedSplit("dev", "dev"), ComparedSplit("far", "out_of_distribution"))
-    gold = {"dev": np.array(["yes", "no"] * 20 + ["no"] * 10), "far": np.array(["yes"] * 30 + ["no"] * 5)}
-
-    def given(right_on_dev, always=None):
-        right = {"dev": right_on_dev, "far": noisy(0.5, 5, size=35)}
-        if always is not None:
-            right = {name: labels == always for name, labels in gold.items()}
-        return {name: predictions(each, gold=gold[name]) for name, each in right.items()}
-
-    learnt = run("erm", 0, given(noisy(0.8, 3, size=50)))
-    constant = run("ftft", 0, given(None, always="yes"), fraction=0.33)
-    comparison = compare_runs([learnt, constant], splits, LABELS)
-    (said,) = comparison.unlearnt.values()
-    assert said in comparison.notes
-    assert "ftft" in said
-    assert "its accuracy on dev is 40.0 %, where always answering 'no' gives 60.0 %" in said
-    concluded = conclude(comparison)
-    assert "whole interval is on the better side" in concluded
-    assert concluded.endswith(said)
-
-
-def test_seeds_that_have_not_learnt_are_told_where_the_mean_hides_them():
-    splits = (ComparedSplit("dev", "dev"), ComparedSplit("far", "out_of_distribution"))
-    gold = {"dev": np.array(["yes"] * 20 + ["no"] * 30), "far": np.array(["yes"] * 30 + ["no"] * 5)}
-
-    def trained(method, seed, num_right_on_dev):
-        right = {"dev": np.arange(50) < num_right_on_dev, "far": noisy(0.5, 5, size=35)}
-        given = {name: predictions(each, gold=gold[name]) for name, each in right.items()}
-        return run(method, seed, given, **({"fraction": 0.33} if method == "ftft" else {}))
-
-    erm = [trained("erm", seed, 45) for seed in range(3)]
-    # Always saying "no" is right on 30 of 50: two more, a tenth of its errors, is learnt, and one more is not.
-    ftft = [trained("ftft", 0, 31), trained("ftft", 1, 32), trained("ftft", 2, 48)]
-    comparison = compare_runs([*erm, *ftft], splits, LABELS)
-    assert comparison.unlearnt == {}
-    (said,) = comparison.partly_unlearnt.values()
-    assert (
-        "ftft has not learnt the task with 1 of its 3 seeds (0), whose accuracy on dev is hardly that of always" in said
-    )
-    assert "answering 'no' (60.0 %)" in said
-    assert said in comparison.notes
-    assert conclude(comparison).endswith(said)
