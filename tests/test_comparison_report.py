@@ -40,7 +40,7 @@ def test_uneven_training_times_are_told(tmp_path):
         for each in replace(report, columns=(replace(column, runs=runs),)).notes
         if each.startswith("Training times")
     ]
-    assert "erm (60 seconds to 3 minutes)" in note or "erm (60 seconds to 2.5 minutes)" in note
+    assert "erm (60 seconds to 2.5 minutes)" in note
 
 
 def test_files_that_are_exported_hold_what_narrows_their_numbers(tmp_path):
