@@ -100,7 +100,7 @@ def agreement_figure(
             words, colour = f"{values[i, j]:.2f}{'*' * bool(same_seed[i, j])}", _on(theme, float(share))
         else:
             words, colour = ("one run" if i == j and not is_small else "–"), theme.muted
-        cells.append({"x": j, "y": i, "text": words.replace("-", "−"), "showarrow": False,
+        cells.append({"x": j, "y": i, "text": words.replace("-0.00", "0.00").replace("-", "−"), "showarrow": False,
                      "font": {"size": 10 if is_small else 12, "color": colour}})  # fmt: skip
     figure.layout.annotations = cells  # At once: Plotly looks at all that are there for each that is added.
     framed = [places[name] for name in main if name in places]
